@@ -1,0 +1,86 @@
+"""String quantities of the API ("30s", "1%", RFC 3339 times) as floats inside the program.
+
+The API carries no floats (they do not survive every client unchanged), the core computes with nothing else.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+DURATION_PATTERN = r"^([0-9]+(ms|s|m|h))+$"
+RATIO_PATTERN = r"^([0-9]{1,2}([.][0-9]{1,6})?|100([.]0{1,6})?)%$"
+
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_duration(value: str | float) -> float:
+    """Seconds of a duration such as "500ms" or "1m30s". Raises ValueError with the accepted form."""
+    if isinstance(value, int | float):
+        return float(value)
+    if not re.fullmatch(DURATION_PATTERN, value):
+        raise ValueError(f"{value!r} is not a duration: write a number and a unit, such as 500ms, 30s, 5m or 1h30m")
+    return sum(int(number) * _UNIT_SECONDS[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h)", value))
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest spelling of a duration: 0.5 → "500ms", 90 → "1m30s"."""
+    milliseconds = round(seconds * 1000)
+    parts = []
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, milliseconds = divmod(milliseconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def parse_ratio(value: str | float) -> float:
+    """The fraction of a percentage: "1%" → 0.01. Raises ValueError with the accepted form."""
+    if isinstance(value, int | float):
+        return float(value)
+    if not re.fullmatch(RATIO_PATTERN, value):
+        raise ValueError(f"{value!r} is not a percentage between 0% and 100%: write for example 1% or 0.5%")
+    return float(value[:-1]) / 100.0
+
+
+def format_ratio(fraction: float) -> str:
+    """The percentage of a fraction: 0.01 → "1%"."""
+    return f"{fraction * 100:.6f}".rstrip("0").rstrip(".") + "%"
+
+
+def parse_time(value: str | float) -> float:
+    """Seconds since the epoch of an RFC 3339 time."""
+    if isinstance(value, int | float):
+        return float(value)
+    return datetime.fromisoformat(value).timestamp()
+
+
+def format_time(seconds: float) -> str:
+    """An RFC 3339 time in UTC with microseconds, as metav1.MicroTime writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": 32}),
+]
+"""Seconds in the program, "1m30s" in the API."""
+
+Ratio = Annotated[
+    float,
+    BeforeValidator(parse_ratio),
+    PlainSerializer(format_ratio, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": RATIO_PATTERN, "maxLength": 16}),
+]
+"""A fraction in the program, "1%" in the API."""
+
+Time = Annotated[
+    float,
+    BeforeValidator(parse_time),
+    PlainSerializer(format_time, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+"""Seconds since the epoch in the program, RFC 3339 in the API."""

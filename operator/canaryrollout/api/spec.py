@@ -1,0 +1,138 @@
+"""What a user writes: the spec of a CanaryRollout, defaults and validation included.
+
+The CRD in crds/ is generated from these models (api.crd); `x-kubernetes-validations` carry the CEL rules, so that the
+API server refuses most mistakes before the operator sees them. Every field has a bound: CEL cost limits need it.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from canaryrollout.api.quantities import Duration, Ratio
+
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+LABEL_VALUE = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+
+ServiceName = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL)]
+# A version names a subset and an Envoy cluster: the label alphabet minus nothing, at most a label value long.
+Version = Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL_VALUE)]
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+
+
+class Model(BaseModel):
+    """Immutable, camelCase in the API, unknown fields refused (the API server prunes them earlier)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class VirtualServiceRef(Model):
+    """Which VirtualService carries the weights."""
+
+    name: ObjectName | None = Field(
+        default=None,
+        description="Defaults to the one VirtualService of this namespace that routes the service; created when there is none.",
+    )
+
+
+class DestinationRuleRef(Model):
+    """Which DestinationRule carries the subsets."""
+
+    name: ObjectName | None = Field(
+        default=None,
+        description="Defaults to the one DestinationRule of this namespace for the service; created when there is none.",
+    )
+
+
+class Analysis(Model):
+    """When the canary counts as healthy: limits, how much evidence a step needs, and what no evidence means."""
+
+    max_error_rate: Ratio = Field(default="1%", validate_default=True, description="Upper limit of the share of failed requests.")
+    max_p99_latency: Duration = Field(
+        default="500ms",
+        validate_default=True,
+        description="99 % of the canary's requests must be faster than this. Best on an edge of Istio's histogram.",
+    )
+    min_requests: int = Field(
+        default=100, ge=1, le=1_000_000, description="Canary requests that a step must have seen before it can pass."
+    )
+    min_duration: Duration = Field(
+        default="15s", validate_default=True, description="Shortest observation of a step, counted from the proof of its weights."
+    )
+    max_duration: Duration = Field(
+        default="30m", validate_default=True, description="Longest observation of a step; then it is inconclusive."
+    )
+    on_inconclusive: Literal["pause", "rollback", "promote"] = Field(
+        default="pause", description="What to do when a step has found no verdict within maxDuration."
+    )
+
+
+class Step(Model):
+    """One step of the schedule."""
+
+    weight: int = Field(ge=1, le=100, description="Percent of the service's traffic that the canary gets.")
+    min_duration: Duration | None = Field(default=None, description="Overrides analysis.minDuration for this step.")
+
+
+class Sync(Model):
+    """How the acknowledgement of the proxies is waited for."""
+
+    timeout: Duration = Field(
+        default="60s", validate_default=True, description="How long proxies may take to acknowledge a change before onTimeout applies."
+    )
+    on_timeout: Literal["rollback", "pause"] = Field(default="rollback", description="What to do when a proxy did not acknowledge in time.")
+
+
+DEFAULT_STEPS = tuple({"weight": weight} for weight in (5, 10, 25, 50, 100))
+
+_ASCENDING = {
+    "rule": "self.all(s, self.exists_one(o, o.weight == s.weight))"
+    " && self.map(s, s.weight).isSorted() && self[self.size() - 1].weight == 100",
+    "message": "step weights must rise from step to step and the last must be 100, for example 5, 10, 25, 50, 100",
+}
+
+
+class CanaryRolloutSpec(Model):
+    """The desired version of a service and how to get there."""
+
+    service: ServiceName = Field(
+        description="The Service, in this namespace, whose traffic is shifted.",
+        json_schema_extra={
+            "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "service is immutable: create another CanaryRollout for another service"}]
+        },
+    )
+    version: Version = Field(description="The version that should serve everything. Editing this line starts a rollout.")
+    version_label: Annotated[str, Field(min_length=1, max_length=317, pattern=LABEL_KEY)] = Field(
+        default="version", description="The pod label that tells versions apart."
+    )
+    stable_version: Version | None = Field(
+        default=None,
+        description="The version that serves now; read only while status.stableVersion is empty, and only needed where live routing does not tell.",
+    )
+    virtual_service: VirtualServiceRef = Field(default_factory=VirtualServiceRef)
+    destination_rule: DestinationRuleRef = Field(default_factory=DestinationRuleRef)
+    canary_traffic_policy: dict[str, Any] | None = Field(
+        default=None,
+        description="Istio trafficPolicy of the canary's subset while it is on trial.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+    steps: Annotated[tuple[Step, ...], Field(min_length=1, max_length=20)] = Field(
+        default=DEFAULT_STEPS,
+        validate_default=True,
+        description="The weights, in rising order, ending at 100.",
+        json_schema_extra={"x-kubernetes-validations": [_ASCENDING]},
+    )
+    analysis: Analysis = Field(default_factory=Analysis)
+    sync: Sync = Field(default_factory=Sync)
+    deletion_policy: Literal["Restore", "Keep"] = Field(
+        default="Restore", description="Deleted in mid-rollout: Restore sends all traffic to stable first, Keep leaves the weights alone."
+    )
+    paused: bool = Field(default=False, description="Holds the rollout at its present weights; rollback stays armed.")
+
+    @model_validator(mode="after")
+    def _weights_rise_to_100(self) -> Self:
+        weights = [step.weight for step in self.steps]
+        if weights != sorted(set(weights)) or weights[-1] != 100:
+            raise ValueError(str(_ASCENDING["message"]))
+        return self

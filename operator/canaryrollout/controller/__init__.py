@@ -1,0 +1,1 @@
+"""The controller: kopf events in, reconciled rollouts out."""

@@ -1,0 +1,182 @@
+"""What the core sees of the world: plain, frozen values gathered by the shell in one reconcile pass.
+
+Times are seconds since the epoch. Two clocks occur and are never mixed: API time (the API server's clock, for phases and
+time-outs) and Prometheus time (for slices and for a step's observation).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Raw = Mapping[str, Any]
+"""A Kubernetes object as the API server sent it; foreign fields included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that hinders: a stable machine-readable reason and a sentence that says what to change."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPods:
+    """The pods of one version of the service.
+
+    `workloads` are the names under which Istio reports them (destination_workload): the owning Deployment, else the
+    controller, else the pod itself.
+    """
+
+    total: int = 0
+    ready: int = 0
+    """Pods that are ready endpoints of the Service (EndpointSlice condition ready, not terminating)."""
+    workloads: tuple[str, ...] = ()
+    failing: tuple[str, ...] = ()
+    """Pods in CrashLoopBackOff, as "POD: reason"."""
+
+
+class ProxyState(StrEnum):
+    """How far one proxy is with the expected configuration."""
+
+    SYNCED = "Synced"
+    PENDING = "Pending"
+    """Connected; the configuration is not sent or not acknowledged yet."""
+    REJECTED = "Rejected"
+    """The proxy answered with a NACK; `detail` carries its own error."""
+    UNKNOWN = "Unknown"
+    """Runs, but no istiod lists it (cut off from the control plane): it may serve anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyStatus:
+    """One relevant proxy. `proxy` is istiod's own id, "POD.NAMESPACE"; `istiod` the pod that serves it, "" if none."""
+
+    proxy: str
+    state: ProxyState
+    istiod: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What every relevant proxy must serve before the machine goes on.
+
+    `splits` are the weighted splits that the VirtualService must produce: for each HTTP route with a destination of this
+    service, a mapping of Envoy-visible (host FQDN, subset) to weight; weight-0 destinations are left out where others
+    remain (Envoy omits them). Empty: only clusters are asked for. `subsets` are the subsets whose clusters must exist.
+    """
+
+    namespace: str
+    host: str
+    """FQDN of the service, such as reviews.bookinfo.svc.cluster.local."""
+    virtual_service: str
+    subsets: tuple[str, ...]
+    splits: tuple[tuple[tuple[str, str, int], ...], ...] = ()
+    """Each split is a sorted tuple of (host FQDN, subset or "", weight)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """The proof, or what it still lacks. Only `in_sync` may release a step."""
+
+    expectation: Expectation
+    generated: bool
+    """Every istiod with relevant proxies generates the expected configuration itself."""
+    proxies: tuple[ProxyStatus, ...] = ()
+    workloads: frozenset[str] = frozenset()
+    """"NAMESPACE/WORKLOAD" whose proxies are relevant; persisted, so that a proxy that vanishes from istiod stays expected."""
+    problem: Problem | None = None
+    """Set when the question could not be answered at all (istiod unreachable, debug access refused)."""
+
+    @property
+    def in_sync(self) -> bool:
+        """True when every relevant proxy has acknowledged what istiod is known to generate."""
+        return self.problem is None and self.generated and all(p.state is ProxyState.SYNCED for p in self.proxies)
+
+    @property
+    def lagging(self) -> tuple[ProxyStatus, ...]:
+        """The proxies that hold the proof up, rejected ones first."""
+        late = [p for p in self.proxies if p.state is not ProxyState.SYNCED]
+        return tuple(sorted(late, key=lambda p: (p.state is not ProxyState.REJECTED, p.state is not ProxyState.UNKNOWN, p.proxy)))
+
+
+class Reporter(StrEnum):
+    """Who counted: the caller's proxy (the user's truth) or the application's own (the application's truth)."""
+
+    SOURCE = "source"
+    DESTINATION = "destination"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Requests that ended inside a slice; `slow` counts those above the latency threshold."""
+
+    total: float = 0.0
+    errors: float = 0.0
+    slow: float = 0.0
+    timed: float = 0.0
+    """Requests in the latency histogram (its +Inf bucket), the denominator of `slow`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one reporter counted in (start, end], Prometheus time."""
+
+    start: float
+    end: float
+    reporter: Reporter
+    canary: Counts
+    stable: Counts
+    unattributed_errors: float = 0.0
+    """5xx of the service's host whose workload the proxy does not know (UH, NC, NR): no version can be read off them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """A successful poll of the metrics provider.
+
+    `problems` do not void the counts, but forbid a pass: stale series, a pod that is not scraped, a missing bucket.
+    """
+
+    time: float
+    """Prometheus time of the poll: the cursor for the next one."""
+    slices: tuple[Slice, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PollFailure:
+    """The provider did not answer, or not in a form that may be trusted; never counts as anything."""
+
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class MeshObjects:
+    """The Istio objects of the rollout's namespace, live, as dictionaries."""
+
+    virtual_services: tuple[Raw, ...] = ()
+    destination_rules: tuple[Raw, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All inputs of one decision."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    now: float
+    """API time."""
+    deleting: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    """What made observing impossible or is wrong with the object itself: invalid spec, Istio's CRDs missing, claims."""
+    service: Raw | None = None
+    versions: Mapping[str, VersionPods] = field(default_factory=dict)
+    mesh: MeshObjects = MeshObjects()
+    sync: SyncReport | None = None
+    poll: Poll | PollFailure | None = None

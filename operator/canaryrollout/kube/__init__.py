@@ -1,0 +1,1 @@
+"""Raw-dict Kubernetes access."""

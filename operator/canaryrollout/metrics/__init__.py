@@ -1,0 +1,1 @@
+"""The metrics shell: counted slices from Prometheus."""
