@@ -12,6 +12,9 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 DURATION_PATTERN = r"^([0-9]+(ms|s|m|h))+$"
 RATIO_PATTERN = r"^([0-9]{1,2}([.][0-9]{1,6})?|100([.]0{1,6})?)%$"
 
+_DURATION_FORM = "write a number and a unit, such as 500ms, 30s, 5m or 1h30m"
+_RATIO_FORM = "write a percentage between 0% and 100%, such as 1% or 0.5%"
+
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -20,7 +23,7 @@ def parse_duration(value: str | float) -> float:
     if isinstance(value, int | float):
         return float(value)
     if not re.fullmatch(DURATION_PATTERN, value):
-        raise ValueError(f"{value!r} is not a duration: write a number and a unit, such as 500ms, 30s, 5m or 1h30m")
+        raise ValueError(f"{value!r} is not a duration: {_DURATION_FORM}")
     return sum(int(number) * _UNIT_SECONDS[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h)", value))
 
 
@@ -40,7 +43,7 @@ def parse_ratio(value: str | float) -> float:
     if isinstance(value, int | float):
         return float(value)
     if not re.fullmatch(RATIO_PATTERN, value):
-        raise ValueError(f"{value!r} is not a percentage between 0% and 100%: write for example 1% or 0.5%")
+        raise ValueError(f"{value!r} is not a percentage: {_RATIO_FORM}")
     return float(value[:-1]) / 100.0
 
 
@@ -61,11 +64,17 @@ def format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def _explained(pattern: str, max_length: int, form: str) -> WithJsonSchema:
+    """A string schema whose refusal says what to write: a pattern's own message shows only the pattern."""
+    rule = {"rule": f"self.matches('{pattern}')", "message": form}
+    return WithJsonSchema({"type": "string", "pattern": pattern, "maxLength": max_length, "x-kubernetes-validations": [rule]})
+
+
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": 32}),
+    _explained(DURATION_PATTERN, 32, _DURATION_FORM),
 ]
 """Seconds in the program, "1m30s" in the API."""
 
@@ -73,7 +82,7 @@ Ratio = Annotated[
     float,
     BeforeValidator(parse_ratio),
     PlainSerializer(format_ratio, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": RATIO_PATTERN, "maxLength": 16}),
+    _explained(RATIO_PATTERN, 16, _RATIO_FORM),
 ]
 """A fraction in the program, "1%" in the API."""
 

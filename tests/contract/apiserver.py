@@ -1,0 +1,123 @@
+"""A real API server, etcd and kube-apiserver on loopback, and a small client for it."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """Where it listens and how to get in, as a member of system:masters."""
+
+    url: str
+    token: str
+    ca: Path
+
+    def request(
+        self, method: str, path: str, body: object = None, content_type: str = "application/json", accept: str = "application/json"
+    ) -> requests.Response:
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": content_type, "Accept": accept}
+        return requests.request(method, self.url + path, json=body, verify=str(self.ca), timeout=30, headers=headers)
+
+    def create(self, path: str, body: object) -> dict[str, Any]:
+        response = self.request("POST", path, body)
+        response.raise_for_status()
+        created: dict[str, Any] = response.json()
+        return created
+
+
+def wait_until(ready: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+    """Poll until `ready`, which may raise OSError while a server is not there yet."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            if ready():
+                return
+        time.sleep(0.1)
+    pytest.fail(f"{what} within {seconds:.0f} s")
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+@contextlib.contextmanager
+def _running(command: list[str], log: Path) -> Iterator[None]:
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _etcd(binary: Path, folder: Path, client: int, peer: int) -> list[str]:
+    client_url, peer_url = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
+    return [
+        str(binary),
+        f"--data-dir={folder / 'etcd'}",
+        f"--listen-client-urls={client_url}",
+        f"--advertise-client-urls={client_url}",
+        f"--listen-peer-urls={peer_url}",
+        f"--initial-advertise-peer-urls={peer_url}",
+        f"--initial-cluster=default={peer_url}",
+        "--unsafe-no-fsync",
+    ]
+
+
+def _apiserver(binary: Path, folder: Path, etcd: int, port: int, token: str) -> list[str]:
+    tokens, key = folder / "tokens.csv", folder / "service-account.key"
+    tokens.write_text(f'{token},admin,admin,"system:masters"\n')
+    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+    return [
+        str(binary),
+        f"--etcd-servers=http://127.0.0.1:{etcd}",
+        "--bind-address=127.0.0.1",
+        "--advertise-address=127.0.0.1",
+        f"--secure-port={port}",
+        f"--cert-dir={folder}",
+        f"--token-auth-file={tokens}",
+        "--authorization-mode=RBAC",
+        "--endpoint-reconciler-type=none",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={key}",
+        f"--service-account-signing-key-file={key}",
+    ]
+
+
+@contextlib.contextmanager
+def running_apiserver(folder: Path) -> Iterator[ApiServer]:
+    """etcd and kube-apiserver with RBAC, their files and logs in `folder`, until the end of the block."""
+    found = {
+        name: Path(shutil.which(name, path=os.environ.get("KUBEBUILDER_ASSETS", "/tmp/lm/bin")) or "")
+        for name in ("etcd", "kube-apiserver")
+    }
+    token = secrets.token_urlsafe(16)
+    client, peer, port = _free_ports(3)
+    server = ApiServer(f"https://127.0.0.1:{port}", token, folder / "apiserver.crt")
+    with (
+        _running(_etcd(found["etcd"], folder, client, peer), folder / "etcd.log"),
+        _running(_apiserver(found["kube-apiserver"], folder, client, port, token), folder / "apiserver.log"),
+    ):
+        wait_until(lambda: server.ca.exists() and server.request("GET", "/readyz").ok, "the API server is not ready")
+        yield server
