@@ -54,9 +54,7 @@ class Analysis(Model):
         validate_default=True,
         description="99 % of the canary's requests must be faster than this. Best on an edge of Istio's histogram.",
     )
-    min_requests: int = Field(
-        default=100, ge=1, le=1_000_000, description="Canary requests that a step must have seen before it can pass."
-    )
+    min_requests: int = Field(default=100, ge=1, le=1_000_000, description="Canary requests that a step must have seen before it can pass.")
     min_duration: Duration = Field(
         default="15s", validate_default=True, description="Shortest observation of a step, counted from the proof of its weights."
     )
@@ -86,7 +84,7 @@ class Sync(Model):
 
 DEFAULT_STEPS = tuple({"weight": weight} for weight in (5, 10, 25, 50, 100))
 
-_ASCENDING = {
+_ASCENDING: Any = {
     "rule": "self.all(s, self.exists_one(o, o.weight == s.weight))"
     " && self.map(s, s.weight).isSorted() && self[self.size() - 1].weight == 100",
     "message": "step weights must rise from step to step and the last must be 100, for example 5, 10, 25, 50, 100",
@@ -99,7 +97,9 @@ class CanaryRolloutSpec(Model):
     service: ServiceName = Field(
         description="The Service, in this namespace, whose traffic is shifted.",
         json_schema_extra={
-            "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "service is immutable: create another CanaryRollout for another service"}]
+            "x-kubernetes-validations": [
+                {"rule": "self == oldSelf", "message": "service is immutable: create another CanaryRollout for another service"}
+            ]
         },
     )
     version: Version = Field(description="The version that should serve everything. Editing this line starts a rollout.")
@@ -108,7 +108,7 @@ class CanaryRolloutSpec(Model):
     )
     stable_version: Version | None = Field(
         default=None,
-        description="The version that serves now; read only while status.stableVersion is empty, and only needed where live routing does not tell.",
+        description="The version that serves now; read only while status.stableVersion is empty, needed where live routing does not tell.",
     )
     virtual_service: VirtualServiceRef = Field(default_factory=VirtualServiceRef)
     destination_rule: DestinationRuleRef = Field(default_factory=DestinationRuleRef)

@@ -177,6 +177,9 @@ class Snapshot:
     """What made observing impossible or is wrong with the object itself: invalid spec, Istio's CRDs missing, claims."""
     service: Raw | None = None
     versions: Mapping[str, VersionPods] = field(default_factory=dict)
+    observed_endpoints: bool = True
+    """Whether pods and endpoints could be read at all: no answer is not the same as no endpoint."""
+    finalizer_held: bool = False
     mesh: MeshObjects = MeshObjects()
     sync: SyncReport | None = None
     poll: Poll | PollFailure | None = None

@@ -1,0 +1,160 @@
+"""What the operator records: the whole state of a rollout lives here, so that a crash at any line loses nothing.
+
+`phase` and `message` are for people; machines read `conditions`. Everything under `rollout` is the machine's memory.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from canaryrollout.api.quantities import Time
+from canaryrollout.api.spec import Model
+
+
+class Phase(StrEnum):
+    """Where a CanaryRollout is; the transitions are the table in core.machine."""
+
+    PENDING = "Pending"
+    """Not adopted yet, or something is missing that the conditions name; the mesh is untouched."""
+    ADOPTING = "Adopting"
+    """All traffic is being pinned to the version that already serves."""
+    STABLE = "Stable"
+    """One version serves everything, and it is the desired one."""
+    PREPARING = "Preparing"
+    """The canary's subset is being created; its clusters are not proved yet. Weight 0."""
+    SHIFTING = "Shifting"
+    """A step's weights are written; the proxies' acknowledgement is awaited."""
+    ANALYSING = "Analysing"
+    """The weights are proved; evidence is being counted."""
+    PAUSED = "Paused"
+    """Weights are held, by request or for lack of a verdict. Rollback stays armed."""
+    PROMOTING = "Promoting"
+    """The canary passed; the old version leaves the routes and the trial policy is undone."""
+    ROLLING_BACK = "RollingBack"
+    """All traffic is going back to stable; the proxies' acknowledgement is awaited."""
+    ROLLED_BACK = "RolledBack"
+    """Stable serves everything again; stays so until spec.version changes or a retry is asked for."""
+    RESTORING = "Restoring"
+    """Deleted in mid-rollout: all traffic is going back to stable before the finalizer is released."""
+
+
+class Condition(Model):
+    """A Kubernetes condition (metav1.Condition)."""
+
+    type: Annotated[str, Field(max_length=64)]
+    status: Literal["True", "False", "Unknown"]
+    reason: Annotated[str, Field(max_length=128)]
+    message: Annotated[str, Field(max_length=4096)]
+    last_transition_time: Time
+    observed_generation: int = 0
+
+
+class RouteRecord(Model):
+    """One HTTP route that moves, as found when the rollout began."""
+
+    key: Annotated[str, Field(max_length=256)] = Field(description="The route's name, or a digest of its matches where it has none.")
+    added: bool = Field(default=False, description="The canary's destination was added by the operator.")
+    weightless: bool = Field(default=False, description="Stable's destination carried no weight field.")
+    narrowed: bool = Field(default=False, description="Stable's destination carried no subset (plain host).")
+
+
+class Routing(Model):
+    """What the rollout found in the mesh, so that leaving restores exactly that."""
+
+    virtual_service: Annotated[str, Field(max_length=253)]
+    destination_rule: Annotated[str, Field(max_length=253)]
+    created_virtual_service: bool = False
+    created_destination_rule: bool = False
+    stable_subset: Annotated[str, Field(max_length=63)]
+    canary_subset: Annotated[str, Field(max_length=63)] = ""
+    added_stable_subset: bool = False
+    added_canary_subset: bool = False
+    retired_subset: Annotated[str, Field(max_length=63)] = Field(
+        default="", description="Subset that the operator added for the version before stable; removed when the next rollout is promoted."
+    )
+    canary_policy_before: dict[str, Any] | None = Field(
+        default=None,
+        description="The trafficPolicy that the canary's own subset had.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+    routes: Annotated[tuple[RouteRecord, ...], Field(max_length=256)] = ()
+
+
+class StepStatus(Model):
+    """The step under way."""
+
+    index: int = Field(description="Counted from 0; spec.steps[index] at the time.")
+    weight: int
+    started_at: Time = Field(description="API time at which the weights were intended.")
+    synced_at: Time | None = Field(default=None, description="API time at which every proxy had acknowledged them.")
+    observed_from: float | None = Field(default=None, description="Prometheus time from which requests count towards passing.")
+    observed_until: float | None = Field(default=None, description="Prometheus time up to which requests have been counted.")
+
+
+class RolloutState(Model):
+    """A rollout under way, or the last one."""
+
+    version: Annotated[str, Field(max_length=63)]
+    stable: Annotated[str, Field(max_length=63)]
+    started_at: Time
+    ended_at: Time | None = None
+    phase_since: Time
+    step: StepStatus | None = None
+    reason: Annotated[str, Field(max_length=128)] = ""
+    explanation: Annotated[str, Field(max_length=2048)] = ""
+    revert: bool = Field(default=False, description="Goes back to the version that served before: one step, no analysis.")
+    evidence: dict[str, Any] | None = Field(default=None, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+
+
+class Handled(Model):
+    """The last runtime requests that were carried out (values of the annotations)."""
+
+    retry: Annotated[str, Field(max_length=253)] = ""
+    resume: Annotated[str, Field(max_length=253)] = ""
+
+
+class ProxySummary(Model):
+    """The last proof in numbers; `lagging` names at most ten proxies."""
+
+    total: int = 0
+    synced: int = 0
+    lagging: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=10)] = ()
+
+
+class HistoryEntry(Model):
+    """One finished rollout."""
+
+    version: Annotated[str, Field(max_length=63)]
+    stable: Annotated[str, Field(max_length=63)]
+    outcome: Literal["Promoted", "RolledBack", "Superseded", "Reverted"]
+    reason: Annotated[str, Field(max_length=128)] = ""
+    message: Annotated[str, Field(max_length=2048)] = ""
+    weight: int = 0
+    started_at: Time
+    ended_at: Time
+
+
+class CanaryRolloutStatus(Model):
+    """Observed state. Empty on a new object."""
+
+    observed_generation: int = 0
+    phase: Phase = Phase.PENDING
+    message: Annotated[str, Field(max_length=4096)] = ""
+    stable_version: Annotated[str, Field(max_length=63)] = ""
+    previous_version: Annotated[str, Field(max_length=63)] = Field(
+        default="", description="Served before; reverting to it needs no analysis."
+    )
+    weight: int = Field(default=0, description="Percent of traffic intended for the version on trial.")
+    step: Annotated[str, Field(max_length=16)] = Field(default="", description='Step of steps, such as "2/5".')
+    routing: Routing | None = None
+    rollout: RolloutState | None = None
+    handled: Handled = Field(default_factory=Handled)
+    proxies: ProxySummary | None = None
+    relevant_workloads: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=1000)] = Field(
+        default=(), description='"NAMESPACE/WORKLOAD" whose proxies route this service; a proxy that disconnects stays expected.'
+    )
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
+        default=(), json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    )
+    history: Annotated[tuple[HistoryEntry, ...], Field(max_length=10)] = ()

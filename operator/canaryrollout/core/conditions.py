@@ -1,0 +1,161 @@
+"""Conditions: what machines and people read. Ready, Reconciling and Stalled follow kstatus; Stalled and Reconciling are never
+both True. ProxiesSynced and Analysis say what the rollout rests on.
+"""
+
+from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase, ProxySummary
+from canaryrollout.core import adoption
+from canaryrollout.core.context import Context
+from canaryrollout.core.evidence import Fail, Pass, Verdict
+from canaryrollout.core.guards import start_problem
+from canaryrollout.core.snapshot import Problem
+from canaryrollout.core.transitions import lagging_summary
+
+State = tuple[str, str, str]
+"""Status, reason, message."""
+
+LAGGING_NAMED = 10
+
+
+def conclude(context: Context, verdict: Verdict) -> CanaryRolloutStatus:
+    """The status with conditions, message and the proxies' summary brought up to date."""
+    status = context.status
+    problem = _problem(context)
+    ready, reconciling, stalled = _progress(context, problem)
+    states = {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled}
+    sync = _sync(context)
+    if sync is not None:
+        states["ProxiesSynced"] = sync
+    if status.rollout is not None and status.phase in (Phase.ANALYSING, Phase.PAUSED, Phase.SHIFTING, Phase.PREPARING):
+        states["Analysis"] = _analysis(verdict)
+    kept = {c.type: c for c in status.conditions}
+    merged = {**kept, **{name: _condition(context, kept.get(name), name, state) for name, state in states.items()}}
+    if status.rollout is None and status.phase in (Phase.STABLE, Phase.PENDING):
+        merged.pop("Analysis", None)
+    return status.model_copy(
+        update={
+            "observed_generation": context.snapshot.generation,
+            "message": ready[2][:4096],
+            "conditions": tuple(merged.values()),
+            **_proxies(context),
+        }
+    )
+
+
+def _condition(context: Context, old: Condition | None, name: str, state: State) -> Condition:
+    status, reason, message = state
+    changed = old is None or old.status != status
+    return Condition.model_validate(
+        {
+            "type": name,
+            "status": status,
+            "reason": reason,
+            "message": message[:4096],
+            "last_transition_time": context.snapshot.now if changed or old is None else old.last_transition_time,
+            "observed_generation": context.snapshot.generation,
+        }
+    )
+
+
+def _problem(context: Context) -> Problem | None:
+    """What keeps a resting object from going on."""
+    status = context.status
+    if status.phase is Phase.PENDING:
+        return _adoption_problem(context)
+    if status.phase is Phase.STABLE and context.spec.version != status.stable_version:
+        return start_problem(context) or _begin_problem(context)
+    return context.problem
+
+
+def _adoption_problem(context: Context) -> Problem | None:
+    if context.problem is not None:
+        return context.problem
+    if isinstance(context.stable_found, Problem):
+        return context.stable_found
+    routing = adoption.adopt(context.given, context.stable_found)
+    return routing if isinstance(routing, Problem) else None
+
+
+def _begin_problem(context: Context) -> Problem | None:
+    routing = adoption.begin(context.given, context.status.routing) if context.status.routing else None
+    return routing if isinstance(routing, Problem) else None
+
+
+def _progress(context: Context, problem: Problem | None) -> tuple[State, State, State]:
+    status = context.status
+    rollout = status.rollout
+    if status.phase is Phase.ROLLED_BACK and rollout is not None:
+        return _stalled(rollout.reason or "RolledBack", rollout.explanation)
+    if status.phase in (Phase.PENDING, Phase.STABLE) and problem is not None:
+        return _stalled(problem.reason, problem.message)
+    if status.phase is Phase.STABLE and context.spec.version == status.stable_version:
+        message = f"version {status.stable_version} serves all traffic"
+        return ("True", "Stable", message), ("False", "Stable", message), ("False", "Stable", "")
+    message = _activity(context, problem)
+    reason = problem.reason if problem is not None else status.phase.value
+    return ("False", reason, message), ("True", reason, message), ("False", "Progressing", "")
+
+
+def _stalled(reason: str, message: str) -> tuple[State, State, State]:
+    return ("False", reason, message), ("False", reason, ""), ("True", reason, message)
+
+
+def _activity(context: Context, problem: Problem | None) -> str:
+    """What the rollout is doing, or waiting for, in one sentence."""
+    status = context.status
+    rollout = status.rollout
+    held = f"; held by: {problem.message}" if problem is not None else ""
+    version = rollout.version if rollout else context.spec.version
+    texts = {
+        Phase.PENDING: "about to adopt the serving version",
+        Phase.ADOPTING: f"pinning all traffic to version {status.stable_version}: {lagging_summary(context)}",
+        Phase.STABLE: f"version {version} is about to be rolled out" if not context.spec.paused else "paused before the rollout",
+        Phase.PREPARING: f"preparing version {version}: {_preparing(context)}",
+        Phase.SHIFTING: f"step {status.step}: {status.weight} % intended; {lagging_summary(context)}",
+        Phase.ANALYSING: f"step {status.step}: {status.weight} % acknowledged by all proxies; {_explain(context.verdict)}",
+        Phase.PROMOTING: f"promoting version {version}: {lagging_summary(context)}",
+    }
+    explained = rollout.explanation if rollout else ""
+    if status.phase in (Phase.ROLLING_BACK, Phase.RESTORING):
+        return f"{explained}; {lagging_summary(context)}{held}"
+    return texts.get(status.phase, explained) + held
+
+
+def _preparing(context: Context) -> str:
+    if not context.settled:
+        return lagging_summary(context)
+    return "the proxies know it; " + (_explain(context.verdict) if context.evidence is None else "waiting for its endpoints")
+
+
+def _explain(verdict: Verdict) -> str:
+    return verdict.explanation if isinstance(verdict, Pass | Fail) else verdict.message
+
+
+def _sync(context: Context) -> State | None:
+    """The last proof; None where this pass asked for none (the condition then stands as it is)."""
+    sync = context.snapshot.sync
+    if sync is None or context.plan is None:
+        return None
+    if sync.problem is not None:
+        return "Unknown", sync.problem.reason, sync.problem.message
+    if sync.in_sync and context.settled:
+        return "True", "Acknowledged", f"{len(sync.proxies)} of {len(sync.proxies)} proxies acknowledged the configuration"
+    reason = next((f"Proxy{proxy.state.value}" for proxy in sync.lagging), "NotGenerated")
+    return "False", reason, lagging_summary(context)
+
+
+def _proxies(context: Context) -> dict[str, object]:
+    sync = context.snapshot.sync
+    if sync is None or sync.problem is not None:
+        return {}
+    lagging = tuple(f"{p.proxy}: {p.state.value}{' ' + p.detail if p.detail else ''}"[:512] for p in sync.lagging[:LAGGING_NAMED])
+    summary = ProxySummary(total=len(sync.proxies), synced=len(sync.proxies) - len(sync.lagging), lagging=lagging)
+    known = set(context.status.relevant_workloads) | set(sync.workloads)
+    return {"proxies": summary, "relevant_workloads": tuple(sorted(known))[:1000]}
+
+
+def _analysis(verdict: Verdict) -> State:
+    if isinstance(verdict, Pass):
+        return "True", "Passed", verdict.explanation
+    if isinstance(verdict, Fail):
+        return "False", "Latency" if verdict.metric == "latency" else "ErrorRate", verdict.explanation
+    return "Unknown", verdict.reason, verdict.message

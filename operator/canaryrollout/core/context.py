@@ -1,0 +1,146 @@
+"""One decision's inputs and what follows from them: the vocabulary in which the transition table is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.api.status import CanaryRolloutStatus, Phase
+from canaryrollout.core import preflight
+from canaryrollout.core.adoption import find_stable
+from canaryrollout.core.evidence import EvidenceState, Limits, Verdict, Wait, verdict
+from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.plan import MeshPlan, make_plan, target_of
+from canaryrollout.core.snapshot import Expectation, PollFailure, Problem, Snapshot, VersionPods
+
+RETRY = "canaryrollout.io/retry"
+RESUME = "canaryrollout.io/resume"
+"""Annotations that ask for something at run time; each new value is one request."""
+
+WATCHED = frozenset({Phase.SHIFTING, Phase.ANALYSING, Phase.PAUSED, Phase.PROMOTING})
+"""Phases in which evidence is counted, so that a breach is undone: all in which the canary may have traffic."""
+
+COUNTED = frozenset(WATCHED | {Phase.PREPARING})
+"""Phases in which the provider is polled: the count begins before the canary's first request."""
+
+OFF_BASELINE = frozenset(COUNTED | {Phase.ROLLING_BACK, Phase.RESTORING})
+"""Phases in which deletion has to wait until the mesh is restored."""
+
+WRITING = frozenset(OFF_BASELINE | {Phase.ADOPTING})
+"""Phases in which the machine may touch the mesh."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """A snapshot in the light of the spec and of the status as it stands (evidence of this poll folded in)."""
+
+    spec: CanaryRolloutSpec
+    status: CanaryRolloutStatus
+    snapshot: Snapshot
+    cluster_domain: str = "cluster.local"
+    limits: Limits = field(kw_only=True)
+
+    @cached_property
+    def host(self) -> ServiceHost:
+        """The service."""
+        return ServiceHost(self.spec.service, self.snapshot.namespace, self.cluster_domain)
+
+    @cached_property
+    def given(self) -> preflight.Input:
+        """The input of preflight and adoption."""
+        return preflight.Input(self.snapshot, self.spec, self.host)
+
+    @cached_property
+    def problem(self) -> Problem | None:
+        """The first preflight problem."""
+        return preflight.run(self.given)
+
+    @cached_property
+    def stable_found(self) -> str | Problem:
+        """The version to adopt."""
+        return find_stable(self.given)
+
+    @cached_property
+    def plan(self) -> MeshPlan | None:
+        """The open mesh moves of the present phase; None where the phase leaves the mesh alone."""
+        if self.status.phase not in WRITING or self.status.routing is None:
+            return None
+        target = target_of(self.status, self.spec, self.status.routing)
+        return make_plan(target, self.status.routing, self.spec, self.host, self.snapshot.mesh)
+
+    def pods(self, version: str) -> VersionPods:
+        """The pods of a version."""
+        return self.snapshot.versions.get(version, VersionPods())
+
+    @property
+    def canary(self) -> VersionPods:
+        """The pods of the version on trial (of the desired version while none is)."""
+        return self.pods(self.status.rollout.version if self.status.rollout else self.spec.version)
+
+    @property
+    def stable(self) -> VersionPods:
+        """The pods of the version to fall back to."""
+        return self.pods(self.status.rollout.stable if self.status.rollout else self.status.stable_version)
+
+    def proved(self, expectation: Expectation | None) -> bool:
+        """Whether the proxies are proved to serve exactly that."""
+        sync = self.snapshot.sync
+        return expectation is not None and sync is not None and sync.expectation == expectation and sync.in_sync
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to write and the proxies acknowledged the routes (the clusters, before any route)."""
+        plan = self.plan
+        return plan is not None and plan.subsets is None and plan.routes is None and self.proved(plan.question)
+
+    @property
+    def converged(self) -> bool:
+        """Settled, and what had to wait for the proof is cleaned up too."""
+        return self.settled and self.plan is not None and self.plan.cleanup is None
+
+    @property
+    def drifted(self) -> bool:
+        """Whether somebody else changed what this phase had already written."""
+        return self.plan is not None and (self.plan.subsets is not None or self.plan.routes is not None)
+
+    @property
+    def safe(self) -> bool:
+        """Whether every version that the present intent gives weight to has a ready endpoint (invariant 1)."""
+        weight = self.status.weight
+        return (weight == 0 or self.canary.ready > 0) and (weight == 100 or self.stable.ready > 0)
+
+    @cached_property
+    def evidence(self) -> EvidenceState | None:
+        """What has been counted in this rollout; None before the provider's first answer."""
+        rollout = self.status.rollout
+        return EvidenceState.model_validate(rollout.evidence) if rollout and rollout.evidence else None
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What the evidence says, Wait while the provider does not answer."""
+        poll = self.snapshot.poll
+        if self.evidence is None:
+            problem = poll.problem if isinstance(poll, PollFailure) else Problem("NotObserved", "nothing has been counted yet")
+            return Wait(problem.reason, problem.message)
+        problems = (poll.problem,) if isinstance(poll, PollFailure) else poll.problems if poll else ()
+        return verdict(self.evidence, self.limits, problems)
+
+    @property
+    def observed_long_enough(self) -> bool:
+        """Whether the step has been watched for its minDuration, in Prometheus time."""
+        step = self.status.rollout.step if self.status.rollout else None
+        if step is None or step.observed_from is None or step.observed_until is None:
+            return False
+        override = next((s.min_duration for s in self.spec.steps if s.weight == step.weight), None)
+        needed = self.spec.analysis.min_duration if override is None else override
+        return step.observed_until - step.observed_from >= needed
+
+    def requested(self, annotations: Mapping[str, str], name: str, handled: str) -> bool:
+        """Whether an annotation carries a request that has not been carried out."""
+        return bool(annotations.get(name)) and annotations[name] != handled
+
+    @property
+    def waiting_since(self) -> float:
+        """API time at which the present wait for the proxies began."""
+        rollout = self.status.rollout
+        return rollout.phase_since if rollout else self.snapshot.now

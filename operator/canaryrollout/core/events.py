@@ -1,0 +1,58 @@
+"""Kubernetes Events of a pass: one per transition worth a person's attention, with its numbers."""
+
+from canaryrollout.api.status import CanaryRolloutStatus, Phase
+from canaryrollout.core.decision import EmitEvent
+
+_TOLD = {
+    Phase.ADOPTING: ("Adopting", "pinning all traffic to the version that serves now, {stable}"),
+    Phase.PREPARING: ("RolloutStarted", "rolling out version {version}; stable is {stable}"),
+    Phase.SHIFTING: ("StepStarted", "step {step}: {weight} % to version {version}"),
+    Phase.ANALYSING: ("StepSynced", "step {step}: every proxy has acknowledged {weight} % for version {version}; counting begins"),
+    Phase.PROMOTING: ("Promoting", "version {version} passed all steps; the old version leaves the routes"),
+}
+_WARNED = {Phase.ROLLING_BACK: "RollingBack", Phase.PAUSED: "Paused", Phase.RESTORING: "Restoring"}
+
+
+def transition_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:
+    """What to tell about the step from `before` to `after`; nothing where the phase stayed."""
+    if before.phase is after.phase:
+        return _problem_events(before, after)
+    rollout = after.rollout or before.rollout
+    words = {
+        "stable": after.stable_version,
+        "version": rollout.version if rollout else "",
+        "step": after.step or before.step,
+        "weight": after.weight,
+    }
+    if after.phase in _TOLD:
+        reason, template = _TOLD[after.phase]
+        return (EmitEvent(reason, template.format(**words)),)
+    if after.phase in _WARNED:
+        return (EmitEvent(_WARNED[after.phase], rollout.explanation if rollout else "", warning=True),)
+    return _arrivals(before, after)
+
+
+def _arrivals(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:
+    if after.phase is Phase.ROLLED_BACK and after.rollout is not None:
+        text = f"all proxies are back on {after.stable_version}; {after.rollout.explanation}"
+        return (EmitEvent("RolledBack", text, warning=True),)
+    if before.phase is Phase.ADOPTING:
+        return (EmitEvent("Adopted", f"all proxies serve version {after.stable_version}"),)
+    if before.phase is Phase.PROMOTING:
+        return (EmitEvent("Promoted", f"version {after.stable_version} serves all traffic, acknowledged by all proxies"),)
+    if before.phase is Phase.ROLLING_BACK and before.rollout is not None:
+        return (EmitEvent("RolloutUndone", f"all proxies are back on {after.stable_version}; {before.rollout.explanation}"),)
+    return ()
+
+
+def _problem_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:
+    """A new reason why nothing goes on."""
+    if after.message == before.message:
+        return ()
+    old = {(c.type, c.status, c.reason) for c in before.conditions}
+    fresh = [c for c in after.conditions if c.type in ("Stalled", "Analysis", "ProxiesSynced") and (c.type, c.status, c.reason) not in old]
+    return tuple(
+        EmitEvent(c.reason, c.message, warning=True)
+        for c in fresh
+        if (c.type == "Stalled" and c.status == "True") or (c.type != "Stalled" and c.status == "Unknown")
+    )

@@ -1,0 +1,188 @@
+"""The guards of the transition table: one question each, answered from the context alone."""
+
+from canaryrollout.core.adoption import adopt, begin, next_step
+from canaryrollout.core.context import RESUME, RETRY, Context
+from canaryrollout.core.evidence import Fail, Pass
+from canaryrollout.core.snapshot import Problem
+
+FAILURES = frozenset({"CanaryWithoutEndpoints", "ErrorRate", "Latency", "SyncTimedOut", "ProxyRejected", "Inconclusive"})
+"""Reasons of a rollback that speak against the version itself or its rollout; others (superseded) do not."""
+
+
+def deleted(context: Context) -> bool:
+    """The object is being deleted."""
+    return context.snapshot.deleting
+
+
+def adoptable(context: Context) -> bool:
+    """Nothing is wrong, and the serving version is known, ready and routable."""
+    if context.snapshot.deleting or context.problem is not None or isinstance(context.stable_found, Problem):
+        return False
+    return not isinstance(adopt(context.given, context.stable_found), Problem)
+
+
+def version_changed(context: Context) -> bool:
+    """The desired version is not the one on trial."""
+    return context.status.rollout is not None and context.spec.version != context.status.rollout.version
+
+
+def startable(context: Context) -> bool:
+    """Another version is desired, it is ready, and nothing is in the way."""
+    status = context.status
+    if context.snapshot.deleting or context.spec.paused or context.spec.version == status.stable_version:
+        return False
+    if start_problem(context) is not None or status.routing is None:
+        return False
+    return not isinstance(begin(context.given, status.routing), Problem)
+
+
+def start_problem(context: Context) -> Problem | None:
+    """Why a rollout cannot start: preflight, or a canary that could not take a single request."""
+    if context.problem is not None:
+        return context.problem
+    version, pods = context.spec.version, context.pods(context.spec.version)
+    label, service = context.spec.version_label, context.spec.service
+    if pods.total == 0:
+        return Problem(
+            "VersionWithoutPods", f"no pod of Service {service!r} is labelled {label}={version}: deploy it or correct spec.version"
+        )
+    if pods.ready == 0:
+        failing = f" ({'; '.join(pods.failing)})" if pods.failing else ""
+        return Problem(
+            "CanaryNotReady", f"none of the {pods.total} pods of version {version} is a ready endpoint of Service {service!r}{failing}"
+        )
+    if set(pods.workloads) & set(context.pods(context.status.stable_version).workloads):
+        return Problem(
+            "SharedWorkload",
+            f"versions {context.status.stable_version} and {version} are pods of one workload, {', '.join(pods.workloads)}: "
+            "deploy each version as its own Deployment, so that their requests can be told apart",
+        )
+    return None
+
+
+def canary_gone(context: Context) -> bool:
+    """The canary has, or is about to have, traffic but no ready endpoint."""
+    return context.status.weight > 0 and context.canary.ready == 0 and context.snapshot.observed_endpoints
+
+
+def breached(context: Context) -> bool:
+    """The evidence against the canary has reached the line."""
+    return isinstance(context.verdict, Fail) and not (context.status.rollout is not None and context.status.rollout.revert)
+
+
+def ready_to_shift(context: Context) -> bool:
+    """The canary's clusters are proved in every proxy, it can take requests, and counting has begun."""
+    rollout = context.status.rollout
+    counting = context.evidence is not None or (rollout is not None and rollout.revert)
+    return context.settled and counting and context.canary.ready > 0 and not context.spec.paused and context.problem is None
+
+
+def settled(context: Context) -> bool:
+    """Every relevant proxy has acknowledged the step's weights."""
+    return context.settled
+
+
+def converged(context: Context) -> bool:
+    """Acknowledged and cleaned up."""
+    return context.converged
+
+
+def reverted(context: Context) -> bool:
+    """Back on the version that served before: no analysis is asked for."""
+    return context.settled and context.status.rollout is not None and context.status.rollout.revert
+
+
+def drifted(context: Context) -> bool:
+    """Somebody changed the step's weights or subsets."""
+    return context.drifted
+
+
+def pause_requested(context: Context) -> bool:
+    """spec.paused."""
+    return context.spec.paused
+
+
+def passed(context: Context) -> bool:
+    """Enough evidence for the canary, for long enough, with weights that still stand."""
+    return isinstance(context.verdict, Pass) and context.observed_long_enough and context.problem is None
+
+
+def _at_last_step(context: Context) -> bool:
+    return next_step(context.spec, context.status.weight) is None
+
+
+def passed_last(context: Context) -> bool:
+    """The last step has passed."""
+    return passed(context) and _at_last_step(context)
+
+
+def _inconclusive(context: Context, policy: str) -> bool:
+    step = context.status.rollout.step if context.status.rollout else None
+    if step is None or step.synced_at is None or context.spec.analysis.on_inconclusive != policy:
+        return False
+    return context.snapshot.now - step.synced_at > context.spec.analysis.max_duration
+
+
+def inconclusive_pause(context: Context) -> bool:
+    """No verdict within maxDuration: hold."""
+    return _inconclusive(context, "pause")
+
+
+def inconclusive_rollback(context: Context) -> bool:
+    """No verdict within maxDuration: go back."""
+    return _inconclusive(context, "rollback")
+
+
+def inconclusive_promote(context: Context) -> bool:
+    """No verdict within maxDuration: go on, as the owner asked for."""
+    return _inconclusive(context, "promote")
+
+
+def inconclusive_promote_last(context: Context) -> bool:
+    """As above, at the last step."""
+    return inconclusive_promote(context) and _at_last_step(context)
+
+
+def _sync_timed_out(context: Context, policy: str) -> bool:
+    if context.spec.sync.on_timeout != policy or context.settled:
+        return False
+    return context.snapshot.now - context.waiting_since > context.spec.sync.timeout
+
+
+def sync_timed_out_rollback(context: Context) -> bool:
+    """A proxy did not acknowledge in time: go back."""
+    return _sync_timed_out(context, "rollback")
+
+
+def sync_timed_out_pause(context: Context) -> bool:
+    """A proxy did not acknowledge in time: hold."""
+    return _sync_timed_out(context, "pause")
+
+
+def _resume_requested(context: Context) -> bool:
+    return context.requested(context.snapshot.annotations, RESUME, context.status.handled.resume)
+
+
+def resumed(context: Context) -> bool:
+    """Paused by request and the request is gone, or a resume is asked for."""
+    rollout = context.status.rollout
+    if context.spec.paused or rollout is None:
+        return False
+    return rollout.reason == "PauseRequested" or _resume_requested(context)
+
+
+def resumed_before_shifting(context: Context) -> bool:
+    """As above, before the first step."""
+    rollout = context.status.rollout
+    return resumed(context) and rollout is not None and rollout.step is None
+
+
+def rolled_back_for_good(context: Context) -> bool:
+    """Back on stable, for a reason that speaks against the version that is still desired."""
+    rollout = context.status.rollout
+    return context.converged and rollout is not None and rollout.version == context.spec.version and rollout.reason in FAILURES
+
+
+def retry_requested(context: Context) -> bool:
+    """Try the same version again."""
+    return context.requested(context.snapshot.annotations, RETRY, context.status.handled.retry)

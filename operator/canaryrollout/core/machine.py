@@ -1,0 +1,130 @@
+"""The rollout machine. Everything that moves a rollout from phase to phase is in TABLE; nothing else does.
+
+Theory of operation. One pass sees one snapshot. First the poll's slices are folded into the evidence, then the rules of the
+present phase are tried in order, and the first whose guard holds gives the next phase and edits the status. The mesh
+follows from the status (core.plan), never from the transition: a pass that crashed after the status was stored is
+repeated by the next one, which finds the same intent and the same open moves. At most one rule fires per pass, so that
+every proof and every verdict belongs to the phase in which it was asked for.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.api.status import CanaryRolloutStatus, Phase
+from canaryrollout.core import conditions, moves
+from canaryrollout.core import guards as when
+from canaryrollout.core import transitions as to
+from canaryrollout.core.context import Context
+from canaryrollout.core.decision import Decision
+from canaryrollout.core.events import transition_events
+from canaryrollout.core.evidence import Limits
+from canaryrollout.core.observation import count, limits_of
+from canaryrollout.core.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When `guard` holds, `event` has happened: go to `phase` and let `effect` edit the status."""
+
+    event: str
+    guard: Callable[[Context], bool]
+    phase: Phase
+    effect: Callable[[Context], CanaryRolloutStatus]
+
+
+_DELETED = Rule("Deleted", when.deleted, Phase.RESTORING, to.restoring)
+_SUPERSEDED = Rule("VersionChanged", when.version_changed, Phase.ROLLING_BACK, to.superseded)
+_CANARY_GONE = Rule("CanaryWithoutEndpoints", when.canary_gone, Phase.ROLLING_BACK, to.canary_gone)
+_BREACH = Rule("LimitBreached", when.breached, Phase.ROLLING_BACK, to.breached)
+_SYNC_ROLLBACK = Rule("SyncTimedOut", when.sync_timed_out_rollback, Phase.ROLLING_BACK, to.sync_timed_out)
+_SYNC_PAUSE = Rule("SyncTimedOut", when.sync_timed_out_pause, Phase.PAUSED, to.paused_by_sync)
+_ARMED = (_DELETED, _SUPERSEDED, _CANARY_GONE, _BREACH)
+"""Rollback is armed in every phase that gives the canary traffic (invariant 4)."""
+
+TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
+    {
+        Phase.PENDING: (Rule("Adoptable", when.adoptable, Phase.ADOPTING, to.adopting),),
+        Phase.ADOPTING: (Rule("Converged", when.converged, Phase.STABLE, to.adopted),),
+        Phase.STABLE: (Rule("VersionChanged", when.startable, Phase.PREPARING, to.preparing),),
+        Phase.PREPARING: (
+            _DELETED,
+            _SUPERSEDED,
+            Rule("ClustersProved", when.ready_to_shift, Phase.SHIFTING, to.next_step),
+            _SYNC_ROLLBACK,
+            _SYNC_PAUSE,
+        ),
+        Phase.SHIFTING: (
+            *_ARMED,
+            Rule("RoutesProved", when.reverted, Phase.PROMOTING, to.promoting),
+            Rule("RoutesProved", when.settled, Phase.ANALYSING, to.analysing),
+            _SYNC_ROLLBACK,
+            _SYNC_PAUSE,
+        ),
+        Phase.ANALYSING: (
+            *_ARMED,
+            Rule("Drifted", when.drifted, Phase.SHIFTING, to.reasserting),
+            Rule("PauseRequested", when.pause_requested, Phase.PAUSED, to.paused_by_request),
+            Rule("Passed", when.passed_last, Phase.PROMOTING, to.promoting),
+            Rule("Passed", when.passed, Phase.SHIFTING, to.next_step),
+            Rule("Inconclusive", when.inconclusive_pause, Phase.PAUSED, to.paused_by_inconclusive),
+            Rule("Inconclusive", when.inconclusive_rollback, Phase.ROLLING_BACK, to.inconclusive),
+            Rule("Inconclusive", when.inconclusive_promote_last, Phase.PROMOTING, to.promoting),
+            Rule("Inconclusive", when.inconclusive_promote, Phase.SHIFTING, to.next_step),
+        ),
+        Phase.PAUSED: (
+            *_ARMED,
+            Rule("Resumed", when.resumed_before_shifting, Phase.PREPARING, to.prepared_again),
+            Rule("Resumed", when.resumed, Phase.SHIFTING, to.resumed),
+        ),
+        Phase.PROMOTING: (*_ARMED, Rule("Converged", when.converged, Phase.STABLE, to.promoted)),
+        Phase.ROLLING_BACK: (
+            _DELETED,
+            Rule("Converged", when.rolled_back_for_good, Phase.ROLLED_BACK, to.rolled_back),
+            Rule("Converged", when.converged, Phase.STABLE, to.back_to_stable),
+        ),
+        Phase.ROLLED_BACK: (
+            Rule("VersionChanged", when.version_changed, Phase.STABLE, to.released),
+            Rule("RetryRequested", when.retry_requested, Phase.STABLE, to.retried),
+        ),
+        Phase.RESTORING: (),
+    }
+)
+
+
+def decide(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapshot, settings: "MachineSettings") -> Decision:
+    """One pass: the status to store, the effects that follow from it, and when to look again. Total and pure."""
+    limits: Limits = limits_of(spec)
+    counted = count(spec, status, snapshot, settings.settle)
+    before = Context(spec, counted, snapshot, settings.cluster_domain, limits=limits)
+    rule = next((rule for rule in TABLE[status.phase] if rule.guard(before)), None)
+    moved = _moved(before, rule) if rule else counted
+    after = Context(spec, moved, snapshot, settings.cluster_domain, limits=limits)
+    final = conditions.conclude(after, verdict=before.verdict)
+    actions = (*moves.actions(replace(after, status=final)), *transition_events(status, final))
+    return Decision(final, actions, moves.requeue_after(after, settings, moved=rule is not None, wrote=moves.writes(actions)))
+
+
+def _moved(context: Context, rule: Rule) -> CanaryRolloutStatus:
+    """The status after a rule has fired."""
+    status = rule.effect(context)
+    rollout = status.rollout
+    if rollout is not None:
+        rollout = rollout.model_copy(update={"phase_since": context.snapshot.now})
+    return status.model_copy(update={"phase": rule.phase, "rollout": rollout})
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSettings:
+    """Operator-wide constants of the machine, in seconds."""
+
+    cluster_domain: str = "cluster.local"
+    poll_interval: float = 5.0
+    """Between two polls of the metrics provider."""
+    sync_interval: float = 0.25
+    """Between two questions to the control plane while a proof is awaited."""
+    settle: float = 5.0
+    """One scrape interval: requests before proof + settle may belong to the old weights and cannot help to pass."""
+    retry_interval: float = 15.0
+    """Between two looks at something that only people can mend."""

@@ -1,0 +1,77 @@
+"""The effects that follow from a status: at most one mesh write per pass, the finalizer around it, and the next look."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from canaryrollout.api.status import Phase
+from canaryrollout.core.context import COUNTED, OFF_BASELINE, Context
+from canaryrollout.core.decision import Action, CreateObject, MeshWrite, PatchObject, SetFinalizer
+
+if TYPE_CHECKING:
+    from canaryrollout.core.machine import MachineSettings
+
+AT_ONCE = 0.0
+EAGER_SECONDS = 10.0
+"""How long a proof is asked for at sync_interval; then at a tenth of the wait, so that a stuck proxy costs little."""
+
+
+def actions(context: Context) -> tuple[Action, ...]:
+    """What to do now, in order: hold the finalizer before the mesh is touched, release it when nothing is left to restore."""
+    if restored(context):
+        return (SetFinalizer(held=False),) if context.snapshot.finalizer_held else ()
+    off_baseline = context.status.phase in OFF_BASELINE
+    held = context.snapshot.finalizer_held
+    before: tuple[Action, ...] = (SetFinalizer(held=True),) if off_baseline and not held and not context.snapshot.deleting else ()
+    write = next_write(context)
+    after: tuple[Action, ...] = (SetFinalizer(held=False),) if held and not off_baseline else ()
+    return (*before, *((write,) if write else ()), *after)
+
+
+def restored(context: Context) -> bool:
+    """Whether a deleted object has nothing left to restore."""
+    if context.status.phase is not Phase.RESTORING:
+        return False
+    return context.spec.deletion_policy == "Keep" or context.converged
+
+
+def next_write(context: Context) -> MeshWrite | None:
+    """The next mesh write that is both needed and allowed."""
+    plan = context.plan
+    if plan is None:
+        return None
+    if plan.subsets is not None:
+        return plan.subsets
+    if plan.routes is not None:
+        allowed = context.safe and (not plan.clusters_first or context.proved(plan.clusters))
+        return plan.routes if allowed else None
+    return plan.cleanup if context.proved(plan.splits) else None
+
+
+def writes(given: Iterable[Action]) -> bool:
+    """Whether the mesh is written."""
+    return any(isinstance(action, CreateObject | PatchObject) for action in given)
+
+
+def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool, wrote: bool) -> float | None:
+    """Seconds until the next pass; None where only a change of the world can bring anything new."""
+    status = context.status
+    if moved or wrote:
+        return AT_ONCE
+    waits = [_proof_wait(context, settings)] if context.plan is not None and not context.converged else []
+    if status.phase in COUNTED:
+        waits.append(settings.poll_interval)
+    if status.phase in (Phase.PENDING, Phase.STABLE) and _stuck(context):
+        waits.append(settings.retry_interval)
+    return min(waits) if waits else None
+
+
+def _proof_wait(context: Context, settings: "MachineSettings") -> float:
+    """Often at first, then more and more slowly; a converged trial phase asks for nothing more."""
+    if context.settled and context.status.phase in (Phase.ANALYSING, Phase.PAUSED):
+        return settings.poll_interval
+    waited = context.snapshot.now - context.waiting_since
+    return settings.sync_interval if waited < EAGER_SECONDS else min(waited / 10.0, settings.poll_interval)
+
+
+def _stuck(context: Context) -> bool:
+    return context.status.phase is Phase.PENDING or context.spec.version != context.status.stable_version

@@ -1,0 +1,135 @@
+"""From the status's intent and the live Istio objects to the next mesh move and what the proxies must prove.
+
+The order is invariant 2 of the design: subsets, then their clusters in every proxy, then weights, then the routes in every
+proxy; on the way out the routes first, and only after their proof the subsets.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.api.status import CanaryRolloutStatus, Phase, Routing
+from canaryrollout.core import destination_rules as dr
+from canaryrollout.core import virtual_services as vs
+from canaryrollout.core.decision import CreateObject, MeshWrite, PatchObject
+from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.snapshot import Expectation, MeshObjects, Raw
+
+ON_TRIAL = frozenset({Phase.PREPARING, Phase.SHIFTING, Phase.ANALYSING, Phase.PAUSED})
+"""Phases in which the canary's subset carries its trial policy and its destination stays in the routes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the mesh must look like in a phase."""
+
+    split: vs.Split
+    subsets: tuple[dr.SubsetTarget, ...]
+    write_routes: bool
+    """Whether this phase writes routes at all (preparing only brings the subset)."""
+    clusters_first: bool = False
+    """Whether the subsets' clusters must be proved before the routes are written (elsewhere they are proved already)."""
+    dress: tuple[dr.SubsetTarget, ...] = ()
+    """Subset policies to set after the routes are proved."""
+    drop_subset: str = ""
+    """Subset to remove after the routes are proved."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeshPlan:
+    """The moves still open, in order; None where nothing is to do. Each proof precedes the move after it."""
+
+    subsets: MeshWrite | None
+    clusters: Expectation
+    """To be proved before `routes` is written."""
+    routes: MeshWrite | None
+    splits: Expectation | None
+    """To be proved once the routes are written; None where the phase writes no routes."""
+    cleanup: MeshWrite | None
+    """Only after `splits` is proved."""
+    clusters_first: bool = False
+
+    @property
+    def question(self) -> Expectation | None:
+        """What to ask the proxies now; None while a write has to come first."""
+        if self.subsets is not None:
+            return None
+        if self.routes is not None:
+            return self.clusters if self.clusters_first else None
+        return self.splits if self.splits is not None else self.clusters
+
+
+def target_of(status: CanaryRolloutStatus, spec: CanaryRolloutSpec, routing: Routing) -> Target:
+    """The mesh that the status wants."""
+    phase, rollout, weight, stable = status.phase, status.rollout, status.weight, status.stable_version
+    if phase is Phase.ADOPTING or rollout is None:
+        split = vs.Split(routing.stable_subset, routing.canary_subset, weight=0, keep_canary=True)
+        return Target(split, (dr.SubsetTarget(routing.stable_subset, stable),), write_routes=True, clusters_first=True)
+    kept = dr.SubsetTarget(routing.stable_subset, rollout.stable)
+    if phase in ON_TRIAL:
+        policy = spec.canary_traffic_policy
+        canary = dr.SubsetTarget(routing.canary_subset, rollout.version, policy, manage_policy=policy is not None)
+        split = vs.Split(routing.stable_subset, routing.canary_subset, weight, keep_canary=True)
+        return Target(split, (kept, canary), write_routes=phase is not Phase.PREPARING)
+    undressed = dr.SubsetTarget(
+        routing.canary_subset, rollout.version, routing.canary_policy_before, manage_policy=spec.canary_traffic_policy is not None
+    )
+    if phase is Phase.PROMOTING:
+        split = vs.Split(routing.stable_subset, routing.canary_subset, 100, keep_canary=True, keep_stable=False)
+        retired = routing.retired_subset if routing.retired_subset != routing.canary_subset else ""
+        wanted = (dr.SubsetTarget(routing.canary_subset, rollout.version),)
+        return Target(split, wanted, write_routes=True, dress=(undressed,), drop_subset=retired)
+    split = vs.Split(routing.stable_subset, routing.canary_subset, 0, keep_canary=False)
+    if routing.added_canary_subset:
+        return Target(split, (kept,), write_routes=True, drop_subset=routing.canary_subset)
+    return Target(split, (kept,), write_routes=True, dress=(undressed,))
+
+
+def make_plan(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: ServiceHost, mesh: MeshObjects) -> MeshPlan:
+    """Compare the target with the live objects."""
+    rule = named(mesh.destination_rules, routing.destination_rule)
+    service = named(mesh.virtual_services, routing.virtual_service)
+    subsets = _subset_write(target, routing, spec, host, rule)
+    wanted = tuple(subset.name for subset in target.subsets)
+    clusters = Expectation(host.namespace, host.fqdn, routing.virtual_service, wanted)
+    if not target.write_routes:
+        return MeshPlan(subsets, clusters, None, None, None)
+    routes = _route_write(target, routing, host, service)
+    splits = None
+    if service is not None:
+        splits = Expectation(host.namespace, host.fqdn, routing.virtual_service, wanted, vs.expected_splits(service, host))
+    return MeshPlan(subsets, clusters, routes, splits, _cleanup(target, routing, spec, rule), target.clusters_first)
+
+
+def named(objects: tuple[Raw, ...], name: str) -> Raw | None:
+    """The object of that name."""
+    return next((item for item in objects if item["metadata"]["name"] == name), None)
+
+
+def _patch(kind: Any, name: str, operations: list[dict[str, Any]]) -> PatchObject | None:
+    return PatchObject(kind, name, tuple(operations)) if operations else None
+
+
+def _subset_write(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: ServiceHost, rule: Raw | None) -> MeshWrite | None:
+    name = routing.destination_rule
+    if rule is None:
+        body: Mapping[str, Any] = dr.new_rule(name, host.namespace, host, target.subsets, spec.version_label)
+        return CreateObject("DestinationRule", name, body)
+    return _patch("DestinationRule", name, dr.ensure_subsets(rule, target.subsets, spec.version_label))
+
+
+def _route_write(target: Target, routing: Routing, host: ServiceHost, service: Raw | None) -> MeshWrite | None:
+    name = routing.virtual_service
+    if service is None:
+        return CreateObject("VirtualService", name, vs.new_virtual_service(name, host.namespace, host, target.split.stable))
+    return _patch("VirtualService", name, vs.split_operations(service, host, routing.routes, target.split))
+
+
+def _cleanup(target: Target, routing: Routing, spec: CanaryRolloutSpec, rule: Raw | None) -> MeshWrite | None:
+    if rule is None:
+        return None
+    operations = dr.ensure_subsets(rule, tuple(d for d in target.dress if d.manage_policy), spec.version_label)
+    if not operations and target.drop_subset:
+        operations = dr.remove_subset(rule, target.drop_subset)
+    return _patch("DestinationRule", routing.destination_rule, operations)

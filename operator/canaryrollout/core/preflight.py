@@ -1,0 +1,192 @@
+"""What must hold before the mesh is touched: an ordered chain of small checks, each with one reason and one remedy.
+
+The first problem wins: later checks may rely on earlier ones. Pure; the shell gathers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.core import destination_rules as dr
+from canaryrollout.core import virtual_services as vs
+from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.snapshot import Problem, Raw, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What every check sees."""
+
+    snapshot: Snapshot
+    spec: CanaryRolloutSpec
+    host: ServiceHost
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of everything the rollout touches."""
+        return self.host.namespace
+
+
+Check = Callable[[Input], Problem | None]
+
+
+def observed_problem(given: Input) -> Problem | None:
+    """Whatever made observing impossible comes first."""
+    return next(iter(given.snapshot.problems), None)
+
+
+def service_exists(given: Input) -> Problem | None:
+    """The Service named in the spec."""
+    if given.snapshot.service is not None:
+        return None
+    name = given.spec.service
+    return Problem(
+        "ServiceNotFound", f"Service {name!r} does not exist in namespace {given.namespace!r}: create it or correct spec.service"
+    )
+
+
+def service_has_selector(given: Input) -> Problem | None:
+    """Versions are found among the Service's own pods."""
+    if ((given.snapshot.service or {}).get("spec") or {}).get("selector"):
+        return None
+    return Problem("ServiceWithoutSelector", f"Service {given.spec.service!r} selects no pods: give it a selector that covers all versions")
+
+
+def one_virtual_service_per_host(given: Input) -> Problem | None:
+    """Istio does not merge two VirtualServices of one host in sidecars; it silently drops the newer."""
+    names = sorted(str(v["metadata"]["name"]) for v in given.snapshot.mesh.virtual_services if vs.claims_host(v, given.host))
+    if len(names) < 2:
+        return None
+    return Problem(
+        "DuplicateVirtualService",
+        f"VirtualServices {', '.join(names)} all claim host {given.host.fqdn}; sidecars use only the oldest: merge them into one",
+    )
+
+
+def virtual_service_is_clear(given: Input) -> Problem | None:
+    """Exactly one VirtualService routes the service, or the spec names the one to use."""
+    routing = candidates(given)
+    wanted = given.spec.virtual_service.name
+    if wanted is None and len(routing) > 1:
+        names = ", ".join(str(v["metadata"]["name"]) for v in routing)
+        return Problem(
+            "AmbiguousVirtualService", f"VirtualServices {names} all route {given.spec.service!r}: name one in spec.virtualService.name"
+        )
+    existing = chosen_virtual_service(given)
+    if existing is not None and not vs.routes_service(existing, given.host):
+        return Problem(
+            "NoRouteToService",
+            f"VirtualService {existing['metadata']['name']!r} has no HTTP route with destination {given.spec.service!r}: "
+            "add one, or name another VirtualService in spec.virtualService.name",
+        )
+    return None
+
+
+def one_destination_rule_per_host(given: Input) -> Problem | None:
+    """One DestinationRule carries all subsets of the service."""
+    rules = dr.for_host(given.snapshot.mesh.destination_rules, given.host)
+    if len(rules) > 1:
+        names = ", ".join(str(rule["metadata"]["name"]) for rule in rules)
+        return Problem("DuplicateDestinationRule", f"DestinationRules {names} all apply to {given.host.fqdn}: merge them into one")
+    wanted = given.spec.destination_rule.name
+    if wanted and rules and rules[0]["metadata"]["name"] != wanted:
+        found = rules[0]["metadata"]["name"]
+        return Problem(
+            "DestinationRuleMismatch",
+            f"DestinationRule {found!r} already applies to {given.host.fqdn}: set spec.destinationRule.name to it or leave it out",
+        )
+    if wanted and not rules and any(r["metadata"]["name"] == wanted for r in given.snapshot.mesh.destination_rules):
+        return Problem("DestinationRuleMismatch", f"DestinationRule {wanted!r} is for another host than {given.host.fqdn}: name another")
+    return None
+
+
+def names_are_free(given: Input) -> Problem | None:
+    """An object that would be created must not exist for something else."""
+    existing = {str(v["metadata"]["name"]) for v in given.snapshot.mesh.virtual_services}
+    if chosen_virtual_service(given) is None and virtual_service_name(given) in existing:
+        return Problem(
+            "VirtualServiceNameTaken",
+            f"VirtualService {virtual_service_name(given)!r} exists but does not route {given.spec.service!r}: "
+            "add a route or name another in spec.virtualService.name",
+        )
+    rules = given.snapshot.mesh.destination_rules
+    taken = any(rule["metadata"]["name"] == destination_rule_name(given) for rule in rules)
+    if not dr.for_host(rules, given.host) and taken:
+        return Problem(
+            "DestinationRuleMismatch",
+            f"DestinationRule {destination_rule_name(given)!r} is for another host than {given.host.fqdn}: "
+            "name another in spec.destinationRule.name",
+        )
+    return None
+
+
+def subset_name_is_free(given: Input) -> Problem | None:
+    """The subset of a version must select that version."""
+    rule = next(iter(dr.for_host(given.snapshot.mesh.destination_rules, given.host)), None)
+    label = given.spec.version_label
+    if dr.find_subset(rule, label, given.spec.version) is None and dr.name_is_taken(rule, label, given.spec.version):
+        name = dr.subset_name(given.spec.version)
+        return Problem(
+            "SubsetMismatch",
+            f"subset {name!r} of the DestinationRule does not select {label}={given.spec.version}: correct its labels or rename it",
+        )
+    return None
+
+
+def versions_differ_in_workload(given: Input) -> Problem | None:
+    """Istio's metrics tell versions apart by workload."""
+    owners: dict[str, str] = {}
+    for version, pods in given.snapshot.versions.items():
+        for workload in pods.workloads:
+            if owners.setdefault(workload, version) != version:
+                return Problem(
+                    "SharedWorkload",
+                    f"versions {owners[workload]} and {version} are pods of one workload, {workload!r}: deploy each version as its own "
+                    "Deployment, so that their requests can be told apart",
+                )
+    return None
+
+
+CHECKS: tuple[Check, ...] = (
+    observed_problem,
+    service_exists,
+    service_has_selector,
+    one_virtual_service_per_host,
+    virtual_service_is_clear,
+    one_destination_rule_per_host,
+    names_are_free,
+    subset_name_is_free,
+)
+"""Before anything is adopted or moved."""
+
+
+def run(given: Input, checks: tuple[Check, ...] = CHECKS) -> Problem | None:
+    """The first problem of the chain."""
+    return next((problem for check in checks if (problem := check(given)) is not None), None)
+
+
+def candidates(given: Input) -> list[Raw]:
+    """The VirtualServices of the namespace that send traffic to the service, by name."""
+    found = [v for v in given.snapshot.mesh.virtual_services if vs.routes_service(v, given.host)]
+    return sorted(found, key=lambda v: str(v["metadata"]["name"]))
+
+
+def chosen_virtual_service(given: Input) -> Raw | None:
+    """The VirtualService to use; None when it has to be created."""
+    wanted = given.spec.virtual_service.name
+    if wanted is not None:
+        return next((v for v in given.snapshot.mesh.virtual_services if v["metadata"]["name"] == wanted), None)
+    claiming = [v for v in given.snapshot.mesh.virtual_services if vs.claims_host(v, given.host)]
+    return next(iter(candidates(given) + claiming), None)
+
+
+def virtual_service_name(given: Input) -> str:
+    """The name of the VirtualService to use or create."""
+    chosen = chosen_virtual_service(given)
+    return str(chosen["metadata"]["name"]) if chosen else given.spec.virtual_service.name or given.spec.service
+
+
+def destination_rule_name(given: Input) -> str:
+    """The name of the DestinationRule to use or create."""
+    rule = next(iter(dr.for_host(given.snapshot.mesh.destination_rules, given.host)), None)
+    return str(rule["metadata"]["name"]) if rule else given.spec.destination_rule.name or given.spec.service

@@ -1,0 +1,282 @@
+"""The effects of the transition table: each edits the status for the phase that begins, and nothing else."""
+
+from typing import Literal
+
+from canaryrollout.api.status import CanaryRolloutStatus, HistoryEntry, RolloutState, Routing, StepStatus
+from canaryrollout.core import adoption
+from canaryrollout.core.context import RESUME, RETRY, Context
+from canaryrollout.core.evidence import EvidenceState, Fail, begin_step
+from canaryrollout.core.snapshot import Problem, ProxyState
+
+HISTORY_LIMIT = 10
+
+
+def _rollout(context: Context) -> RolloutState:
+    if context.status.rollout is None:
+        raise AssertionError(f"phase {context.status.phase} without a rollout")
+    return context.status.rollout
+
+
+def _because(context: Context, reason: str, explanation: str, **more: object) -> CanaryRolloutStatus:
+    rollout = _rollout(context).model_copy(update={"reason": reason, "explanation": explanation[:2048]})
+    return context.status.model_copy(update={"rollout": rollout, **more})
+
+
+def adopting(context: Context) -> CanaryRolloutStatus:
+    """Pin everything to the version found."""
+    stable = context.stable_found
+    routing = adoption.adopt(context.given, stable) if isinstance(stable, str) else stable
+    if isinstance(routing, Problem) or isinstance(stable, Problem):
+        raise AssertionError("adopting without a stable version")
+    return context.status.model_copy(update={"stable_version": stable, "routing": routing, "weight": 0, "step": ""})
+
+
+def adopted(context: Context) -> CanaryRolloutStatus:
+    """One version serves everything, proved."""
+    return context.status
+
+
+def preparing(context: Context) -> CanaryRolloutStatus:
+    """Begin a rollout: what is in the mesh now is what leaving restores."""
+    status, now = context.status, context.snapshot.now
+    routing = adoption.begin(context.given, status.routing) if status.routing else None
+    if not isinstance(routing, Routing):
+        raise AssertionError("starting a rollout without routing")
+    rollout = RolloutState(
+        version=context.spec.version,
+        stable=status.stable_version,
+        started_at=now,
+        phase_since=now,
+        revert=context.spec.version == status.previous_version,
+    )
+    return status.model_copy(update={"routing": routing, "rollout": rollout, "weight": 0, "step": ""})
+
+
+def next_step(context: Context) -> CanaryRolloutStatus:
+    """Intend the next weight; evidence for passing starts anew."""
+    status, rollout = context.status, _rollout(context)
+    steps = context.spec.steps
+    following = adoption.next_step(context.spec, status.weight)
+    if rollout.revert or following is None:
+        following = (len(steps) - 1, 100)
+    index, weight = following
+    evidence = begin_step(context.evidence or EvidenceState.begin()).model_dump(mode="json", by_alias=True)
+    step = StepStatus(index=index, weight=weight, started_at=context.snapshot.now)
+    rollout = rollout.model_copy(update={"step": step, "evidence": evidence, "reason": "", "explanation": ""})
+    return status.model_copy(update={"rollout": rollout, "weight": weight, "step": f"{index + 1}/{len(steps)}"})
+
+
+def analysing(context: Context) -> CanaryRolloutStatus:
+    """The weights are proved: the step's clock starts."""
+    rollout = _rollout(context)
+    step = rollout.step.model_copy(update={"synced_at": context.snapshot.now}) if rollout.step else None
+    return context.status.model_copy(update={"rollout": rollout.model_copy(update={"step": step})})
+
+
+def _unproved(context: Context, **more: object) -> CanaryRolloutStatus:
+    """Back to intending the step's weights: whatever was proved or observed of it counts no longer."""
+    rollout = _rollout(context)
+    unproved = {"started_at": context.snapshot.now, "synced_at": None, "observed_from": None, "observed_until": None}
+    step = rollout.step.model_copy(update=unproved) if rollout.step else None
+    evidence = begin_step(context.evidence).model_dump(mode="json", by_alias=True) if context.evidence else None
+    rollout = rollout.model_copy(update={"step": step, "evidence": evidence, "reason": "", "explanation": ""})
+    return context.status.model_copy(update={"rollout": rollout, **more})
+
+
+def reasserting(context: Context) -> CanaryRolloutStatus:
+    """Somebody else changed the weights: write and prove them again."""
+    return _unproved(context)
+
+
+def _handled_resume(context: Context) -> dict[str, object]:
+    token = context.snapshot.annotations.get(RESUME, "")[:253]
+    return {"handled": context.status.handled.model_copy(update={"resume": token})}
+
+
+def resumed(context: Context) -> CanaryRolloutStatus:
+    """Prove the step again and watch it anew."""
+    return _unproved(context, **_handled_resume(context))
+
+
+def prepared_again(context: Context) -> CanaryRolloutStatus:
+    """Paused before the first step: prove the clusters again."""
+    return _unproved(context, **_handled_resume(context))
+
+
+def paused_by_request(context: Context) -> CanaryRolloutStatus:
+    """spec.paused."""
+    return _because(context, "PauseRequested", f"paused at {context.status.weight} % because spec.paused is set")
+
+
+def paused_by_sync(context: Context) -> CanaryRolloutStatus:
+    """Hold: a proxy did not acknowledge."""
+    return _because(context, "SyncTimedOut", _sync_explanation(context))
+
+
+def paused_by_inconclusive(context: Context) -> CanaryRolloutStatus:
+    """Hold: no verdict in time."""
+    return _because(context, "Inconclusive", _inconclusive_explanation(context))
+
+
+def promoting(context: Context) -> CanaryRolloutStatus:
+    """The canary is the version now; the trial's traces leave the mesh."""
+    return context.status.model_copy(update={"weight": 100})
+
+
+def promoted(context: Context) -> CanaryRolloutStatus:
+    """The canary becomes stable."""
+    status, rollout, routing = context.status, _rollout(context), context.status.routing
+    if routing is None:
+        raise AssertionError("promoted without routing")
+    renewed = routing.model_copy(
+        update={
+            "stable_subset": routing.canary_subset,
+            "added_stable_subset": routing.added_canary_subset,
+            "retired_subset": routing.stable_subset if routing.added_stable_subset else "",
+            "canary_subset": "",
+            "added_canary_subset": False,
+            "canary_policy_before": None,
+            "routes": (),
+        }
+    )
+    ended = _ended(context, "Promoted", f"version {rollout.version} serves all traffic")
+    return status.model_copy(
+        update={
+            "stable_version": rollout.version,
+            "previous_version": rollout.stable,
+            "routing": renewed,
+            "rollout": None,
+            "weight": 0,
+            "step": "",
+            "history": ended,
+        }
+    )
+
+
+def breached(context: Context) -> CanaryRolloutStatus:
+    """Undo: the evidence is against the canary."""
+    verdict = context.verdict
+    if not isinstance(verdict, Fail):
+        raise AssertionError("breached without a failing verdict")
+    reason = "Latency" if verdict.metric == "latency" else "ErrorRate"
+    return _back(context, reason, f"rolled back at {context.status.weight} %: {verdict.explanation}")
+
+
+def canary_gone(context: Context) -> CanaryRolloutStatus:
+    """Undo: nobody is left to answer."""
+    version = _rollout(context).version
+    failing = f" ({'; '.join(context.canary.failing)})" if context.canary.failing else ""
+    message = f"rolled back at {context.status.weight} %: version {version} has no ready endpoint any more{failing}"
+    return _back(context, "CanaryWithoutEndpoints", message)
+
+
+def sync_timed_out(context: Context) -> CanaryRolloutStatus:
+    """Undo: a proxy did not acknowledge."""
+    return _back(context, _sync_reason(context), f"rolled back at {context.status.weight} %: {_sync_explanation(context)}")
+
+
+def inconclusive(context: Context) -> CanaryRolloutStatus:
+    """Undo: no verdict in time."""
+    return _back(context, "Inconclusive", f"rolled back at {context.status.weight} %: {_inconclusive_explanation(context)}")
+
+
+def superseded(context: Context) -> CanaryRolloutStatus:
+    """Undo: another version is desired."""
+    rollout, wanted = _rollout(context), context.spec.version
+    reason = "Reverted" if wanted == rollout.stable else "Superseded"
+    return _back(
+        context, reason, f"version {wanted} is desired instead of {rollout.version}: all traffic returns to {rollout.stable} first"
+    )
+
+
+def restoring(context: Context) -> CanaryRolloutStatus:
+    """Deleted in mid-rollout."""
+    if context.spec.deletion_policy == "Keep":
+        return _because(context, "Deleted", "deleted: the weights are left as they are (deletionPolicy Keep)")
+    return _back(context, "Deleted", f"deleted: all traffic returns to {_rollout(context).stable}")
+
+
+def _back(context: Context, reason: str, explanation: str) -> CanaryRolloutStatus:
+    return _because(context, reason, explanation, weight=0)
+
+
+def rolled_back(context: Context) -> CanaryRolloutStatus:
+    """Stable serves everything again, proved; stays so."""
+    rollout = _rollout(context)
+    history = _ended(context, "RolledBack", rollout.explanation)
+    ended = rollout.model_copy(update={"ended_at": context.snapshot.now})
+    return context.status.model_copy(update={"history": history, "rollout": ended, "routing": _at_rest(context)})
+
+
+def back_to_stable(context: Context) -> CanaryRolloutStatus:
+    """Stable serves everything again; whatever is desired now may start."""
+    rollout = _rollout(context)
+    outcome: Literal["Reverted", "Superseded"] = "Reverted" if context.spec.version == rollout.stable else "Superseded"
+    history = _ended(context, outcome, rollout.explanation)
+    return context.status.model_copy(update={"history": history, "rollout": None, "step": "", "routing": _at_rest(context)})
+
+
+def _at_rest(context: Context) -> Routing | None:
+    """The routing without the canary that has left."""
+    routing = context.status.routing
+    left = {"canary_subset": "", "added_canary_subset": False, "canary_policy_before": None, "routes": ()}
+    return routing.model_copy(update=left) if routing else None
+
+
+def released(context: Context) -> CanaryRolloutStatus:
+    """Another version than the one that failed is desired."""
+    return context.status.model_copy(update={"rollout": None, "step": ""})
+
+
+def retried(context: Context) -> CanaryRolloutStatus:
+    """The version that failed gets another trial."""
+    token = context.snapshot.annotations.get(RETRY, "")[:253]
+    handled = context.status.handled.model_copy(update={"retry": token})
+    return context.status.model_copy(update={"rollout": None, "step": "", "handled": handled})
+
+
+def _ended(
+    context: Context, outcome: Literal["Promoted", "RolledBack", "Superseded", "Reverted"], message: str
+) -> tuple[HistoryEntry, ...]:
+    rollout = _rollout(context)
+    entry = HistoryEntry(
+        version=rollout.version,
+        stable=rollout.stable,
+        outcome=outcome,
+        reason=rollout.reason,
+        message=message[:2048],
+        weight=rollout.step.weight if rollout.step else 0,
+        started_at=rollout.started_at,
+        ended_at=context.snapshot.now,
+    )
+    return (entry, *context.status.history)[:HISTORY_LIMIT]
+
+
+def _sync_reason(context: Context) -> str:
+    lagging = context.snapshot.sync.lagging if context.snapshot.sync else ()
+    return "ProxyRejected" if any(proxy.state is ProxyState.REJECTED for proxy in lagging) else "SyncTimedOut"
+
+
+def _sync_explanation(context: Context) -> str:
+    timeout = f"{context.spec.sync.timeout:g} s"
+    return f"the proxies did not acknowledge the weights within {timeout}: {lagging_summary(context)}"
+
+
+def _inconclusive_explanation(context: Context) -> str:
+    verdict = context.verdict
+    waited = f"{context.spec.analysis.max_duration:g} s"
+    return f"no verdict within {waited}: {verdict.message if hasattr(verdict, 'message') else verdict.explanation}"
+
+
+def lagging_summary(context: Context, limit: int = 5) -> str:
+    """The proxies that hold up the proof, by name and in their own words."""
+    sync = context.snapshot.sync
+    if sync is None:
+        return "istiod has not been asked yet"
+    if sync.problem is not None:
+        return sync.problem.message
+    named = [f"{proxy.proxy} ({proxy.state.value}{': ' + proxy.detail if proxy.detail else ''})" for proxy in sync.lagging]
+    if not named:
+        return "istiod does not generate the new configuration yet" if not sync.generated else "waiting for a proof of the latest write"
+    more = f" and {len(named) - limit} more" if len(named) > limit else ""
+    return ", ".join(named[:limit]) + more

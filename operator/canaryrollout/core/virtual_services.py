@@ -1,0 +1,228 @@
+"""Weighted routes: which of them move, what their destinations become, everything else untouched.
+
+The written rule: a route moves when all of the service's traffic in it goes to stable (or to stable and the canary). A
+route that somebody pinned to the canary or to another version stays as it is. Destinations of other services in the same
+route keep their weights; ours are scaled inside the service's share.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from canaryrollout.api.status import RouteRecord
+from canaryrollout.core.decision import Operation
+from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.snapshot import Raw
+
+Entry = Mapping[str, Any]
+"""One element of http[].route[]: destination, weight, headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What a moving route is to serve. `canary` may be "" while no canary is on trial."""
+
+    stable: str
+    canary: str
+    weight: int
+    """Percent of the service's share for the canary."""
+    keep_canary: bool
+    """Keep the canary's destination in routes where the operator added it."""
+    keep_stable: bool = True
+    """Keep stable's destination at weight 0 in routes where the canary's was added (False only on promotion)."""
+
+
+def http_routes(virtual_service: Raw) -> list[Mapping[str, Any]]:
+    """The HTTP routes in order."""
+    return list(virtual_service.get("spec", {}).get("http") or [])
+
+
+def route_key(route: Mapping[str, Any]) -> str:
+    """What identifies a route across edits: its name, else a digest of its matches (positions are not stable)."""
+    if route.get("name"):
+        return f"name:{route['name']}"
+    if route.get("match"):
+        return "match:" + hashlib.sha256(json.dumps(route["match"], sort_keys=True).encode()).hexdigest()[:16]
+    return "default"
+
+
+def route_keys(virtual_service: Raw) -> list[str]:
+    """The keys of all HTTP routes; a repeated key is numbered."""
+    keys: list[str] = []
+    for route in http_routes(virtual_service):
+        key = route_key(route)
+        seen = sum(1 for other in keys if other == key or other.startswith(key + "#"))
+        keys.append(f"{key}#{seen}" if seen else key)
+    return keys
+
+
+def weight_of(entry: Entry, entries: list[Entry]) -> int:
+    """The effective weight of a destination: 100 for a lone one, whatever it says."""
+    return 100 if len(entries) == 1 else int(entry.get("weight") or 0)
+
+
+def service_entries(virtual_service: Raw, route: Mapping[str, Any], host: ServiceHost) -> list[tuple[int, Entry]]:
+    """The destinations of the service in a route, with their positions."""
+    namespace = virtual_service["metadata"]["namespace"]
+    return [
+        (index, entry)
+        for index, entry in enumerate(route.get("route") or [])
+        if host.matches(entry.get("destination", {}).get("host", ""), namespace)
+    ]
+
+
+def subset_of(entry: Entry) -> str:
+    """The subset of a destination, "" for a plain host."""
+    return str(entry.get("destination", {}).get("subset") or "")
+
+
+def live_subsets(virtual_service: Raw, host: ServiceHost) -> set[str]:
+    """Every subset ("" for the plain host) that gets traffic of the service in some route."""
+    live = set()
+    for route in http_routes(virtual_service):
+        entries = list(route.get("route") or [])
+        live |= {subset_of(entry) for _, entry in service_entries(virtual_service, route, host) if weight_of(entry, entries) > 0}
+    return live
+
+
+def routes_service(virtual_service: Raw, host: ServiceHost) -> bool:
+    """Whether some HTTP route sends traffic to the service."""
+    return any(service_entries(virtual_service, route, host) for route in http_routes(virtual_service))
+
+
+def claims_host(virtual_service: Raw, host: ServiceHost) -> bool:
+    """Whether the VirtualService applies to the service's own host inside the mesh (two such are not merged by Istio)."""
+    spec = virtual_service.get("spec", {})
+    in_mesh = "mesh" in (spec.get("gateways") or ["mesh"])
+    return in_mesh and any(host.matches(name, virtual_service["metadata"]["namespace"]) for name in spec.get("hosts") or [])
+
+
+def moving_routes(virtual_service: Raw, host: ServiceHost, stable: str, canary: str) -> tuple[RouteRecord, ...]:
+    """The routes that a rollout from subset `stable` to subset `canary` moves, as found now."""
+    records = []
+    for key, route in zip(route_keys(virtual_service), http_routes(virtual_service), strict=True):
+        entries = list(route.get("route") or [])
+        ours = service_entries(virtual_service, route, host)
+        live = {subset_of(entry) for _, entry in ours if weight_of(entry, entries) > 0}
+        if not live or not live <= {stable, canary, ""} or not live & {stable, ""}:
+            continue
+        present = {subset_of(entry) for _, entry in ours}
+        records.append(
+            RouteRecord(
+                key=key,
+                added=bool(canary) and canary not in present,
+                weightless=len(entries) == 1 and "weight" not in entries[0],
+                narrowed="" in live,
+            )
+        )
+    return tuple(records)
+
+
+def desired_entries(entries: list[Entry], ours: list[tuple[int, Entry]], record: RouteRecord, split: Split) -> list[dict[str, Any]]:
+    """The destinations of one moving route after `split`; entries of other services and all other fields kept."""
+    wanted: list[dict[str, Any]] = [deepcopy(dict(entry)) for entry in entries]
+    positions: dict[str, int] = {}
+    for index, entry in ours:
+        subset = subset_of(entry) or split.stable
+        wanted[index]["destination"] = {**wanted[index]["destination"], "subset": subset}
+        positions.setdefault(subset, index)
+    share = sum(weight_of(entries[index], entries) for subset, index in positions.items() if subset in (split.stable, split.canary))
+    for subset, other in ((split.stable, split.canary), (split.canary, split.stable)):
+        if subset and subset not in positions:
+            _add_copy(wanted, positions, subset, other)
+    canary_weight = round(share * split.weight / 100) if split.canary else 0
+    weights = {split.stable: share - canary_weight, split.canary: canary_weight}
+    for subset, position in positions.items():
+        if subset in weights:
+            wanted[position]["weight"] = weights[subset]
+    leaving = _leaving(record, split, positions)
+    wanted = [entry for index, entry in enumerate(wanted) if index not in leaving]
+    if len(wanted) == 1 and record.weightless:
+        wanted[0].pop("weight", None)
+    return wanted
+
+
+def _add_copy(wanted: list[dict[str, Any]], positions: dict[str, int], subset: str, template: str) -> None:
+    """Insert a destination for `subset` beside its counterpart, alike in everything else (port, headers)."""
+    source = positions.get(template)
+    if source is None:
+        return
+    copy = deepcopy(wanted[source])
+    copy["destination"]["subset"] = subset
+    wanted.append(copy)
+    positions[subset] = len(wanted) - 1
+
+
+def _leaving(record: RouteRecord, split: Split, positions: Mapping[str, int]) -> set[int]:
+    """Positions of destinations that the operator takes out again: one was added, so one leaves in the end."""
+    leaving = set()
+    if record.added and split.weight == 0 and not split.keep_canary and split.canary in positions:
+        leaving.add(positions[split.canary])
+    if record.added and split.weight == 100 and not split.keep_stable and split.stable in positions:
+        leaving.add(positions[split.stable])
+    return leaving
+
+
+def split_operations(virtual_service: Raw, host: ServiceHost, records: tuple[RouteRecord, ...], split: Split) -> list[Operation]:
+    """Operations that give every recorded route the split; empty when all have it. A vanished route is left alone."""
+    by_key = {record.key: record for record in records}
+    operations: list[Operation] = []
+    for index, (key, route) in enumerate(zip(route_keys(virtual_service), http_routes(virtual_service), strict=True)):
+        ours = service_entries(virtual_service, route, host)
+        if key not in by_key or not ours:
+            continue
+        entries = list(route.get("route") or [])
+        wanted = desired_entries(entries, ours, by_key[key], split)
+        if wanted != entries:
+            operations += _route_operations(index, route, entries, wanted)
+    if not operations:
+        return []
+    version = virtual_service["metadata"]["resourceVersion"]
+    return [{"op": "test", "path": "/metadata/resourceVersion", "value": version}, *operations]
+
+
+def _route_operations(index: int, route: Mapping[str, Any], entries: list[Entry], wanted: list[dict[str, Any]]) -> list[Operation]:
+    path = f"/spec/http/{index}"
+    operations: list[Operation] = []
+    if route.get("name"):
+        operations.append({"op": "test", "path": f"{path}/name", "value": route["name"]})
+    operations.append({"op": "test", "path": f"{path}/route", "value": entries})
+    operations.append({"op": "replace", "path": f"{path}/route", "value": wanted})
+    return operations
+
+
+def new_virtual_service(name: str, namespace: str, host: ServiceHost, subset: str) -> dict[str, Any]:
+    """A VirtualService of our own: one route, all of the service's traffic to one subset."""
+    destination = {"destination": {"host": host.name, "subset": subset}, "weight": 100}
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "VirtualService",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/managed-by": "canaryrollout"}},
+        "spec": {"hosts": [host.name], "http": [{"name": "primary", "route": [destination]}]},
+    }
+
+
+def expected_splits(virtual_service: Raw, host: ServiceHost) -> tuple[tuple[tuple[str, str, int], ...], ...]:
+    """What Envoy must show for each HTTP route that involves the service: (host, subset, weight), weight 0 left out.
+
+    Envoy omits weight-0 destinations where others remain (measured with istiod 1.31).
+    """
+    namespace = virtual_service["metadata"]["namespace"]
+    splits = set()
+    for route in http_routes(virtual_service):
+        entries = list(route.get("route") or [])
+        if not service_entries(virtual_service, route, host):
+            continue
+        weighted = ((entry, weight_of(entry, entries)) for entry in entries)
+        splits.add(tuple(sorted((_fqdn(entry, namespace, host), subset_of(entry), weight) for entry, weight in weighted if weight > 0)))
+    return tuple(sorted(splits))
+
+
+def _fqdn(entry: Entry, namespace: str, host: ServiceHost) -> str:
+    name = str(entry.get("destination", {}).get("host", ""))
+    if host.matches(name, namespace):
+        return host.fqdn
+    return name if "." in name else ServiceHost(name, namespace, host.cluster_domain).fqdn
