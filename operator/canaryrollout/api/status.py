@@ -6,10 +6,16 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from canaryrollout.api.quantities import Time
-from canaryrollout.api.spec import Model
+from canaryrollout.api.spec import Model as SpecModel
+
+
+class Model(SpecModel):
+    """Fields of a newer operator are ignored, so that a downgrade reads what it knows."""
+
+    model_config = ConfigDict(extra="ignore")
 
 
 class Phase(StrEnum):

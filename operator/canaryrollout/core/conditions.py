@@ -2,6 +2,8 @@
 both True. ProxiesSynced and Analysis say what the rollout rests on.
 """
 
+from collections.abc import Mapping
+
 from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase, ProxySummary
 from canaryrollout.core import adoption
 from canaryrollout.core.context import Context
@@ -27,8 +29,7 @@ def conclude(context: Context, verdict: Verdict) -> CanaryRolloutStatus:
         states["ProxiesSynced"] = sync
     if status.rollout is not None and status.phase in (Phase.ANALYSING, Phase.PAUSED, Phase.SHIFTING, Phase.PREPARING):
         states["Analysis"] = _analysis(verdict)
-    kept = {c.type: c for c in status.conditions}
-    merged = {**kept, **{name: _condition(context, kept.get(name), name, state) for name, state in states.items()}}
+    merged = _merge(status, states, context.snapshot.generation, context.snapshot.now)
     if status.rollout is None and status.phase in (Phase.STABLE, Phase.PENDING):
         merged.pop("Analysis", None)
     return status.model_copy(
@@ -41,19 +42,32 @@ def conclude(context: Context, verdict: Verdict) -> CanaryRolloutStatus:
     )
 
 
-def _condition(context: Context, old: Condition | None, name: str, state: State) -> Condition:
-    status, reason, message = state
-    changed = old is None or old.status != status
-    return Condition.model_validate(
-        {
-            "type": name,
-            "status": status,
-            "reason": reason,
-            "message": message[:4096],
-            "last_transition_time": context.snapshot.now if changed or old is None else old.last_transition_time,
-            "observed_generation": context.snapshot.generation,
-        }
+def refuse(status: CanaryRolloutStatus, problem: Problem, generation: int, now: float) -> CanaryRolloutStatus:
+    """The status of an object whose spec cannot be read: it says why, everything else stands as it is."""
+    ready, reconciling, stalled = _stalled(problem.reason, problem.message)
+    merged = _merge(status, {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled}, generation, now)
+    return status.model_copy(
+        update={"conditions": tuple(merged.values()), "message": problem.message[:4096], "observed_generation": generation}
     )
+
+
+def _merge(status: CanaryRolloutStatus, states: Mapping[str, State], generation: int, now: float) -> dict[str, Condition]:
+    """The conditions with new states; the transition time moves only when a status changes."""
+    merged = {condition.type: condition for condition in status.conditions}
+    for name, (value, reason, message) in states.items():
+        old = merged.get(name)
+        since = old.last_transition_time if old is not None and old.status == value else now
+        merged[name] = Condition.model_validate(
+            {
+                "type": name,
+                "status": value,
+                "reason": reason,
+                "message": message[:4096],
+                "last_transition_time": since,
+                "observed_generation": generation,
+            }
+        )
+    return merged
 
 
 def _problem(context: Context) -> Problem | None:

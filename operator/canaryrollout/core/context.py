@@ -29,6 +29,9 @@ OFF_BASELINE = frozenset(COUNTED | {Phase.ROLLING_BACK, Phase.RESTORING})
 WRITING = frozenset(OFF_BASELINE | {Phase.ADOPTING})
 """Phases in which the machine may touch the mesh."""
 
+PROVING = frozenset(WRITING - {Phase.ANALYSING, Phase.PAUSED})
+"""Phases that wait for the proxies."""
+
 
 @dataclass(frozen=True)
 class Context:

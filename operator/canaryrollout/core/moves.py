@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from canaryrollout.api.status import Phase
-from canaryrollout.core.context import COUNTED, OFF_BASELINE, Context
+from canaryrollout.core.context import COUNTED, OFF_BASELINE, PROVING, Context
 from canaryrollout.core.decision import Action, CreateObject, MeshWrite, PatchObject, SetFinalizer
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool,
     status = context.status
     if moved or wrote:
         return AT_ONCE
-    waits = [_proof_wait(context, settings)] if context.plan is not None and not context.converged else []
+    waits = [_proof_wait(context, settings)] if status.phase in PROVING and not context.settled else []
     if status.phase in COUNTED:
         waits.append(settings.poll_interval)
     if status.phase in (Phase.PENDING, Phase.STABLE) and _stuck(context):
@@ -66,9 +66,7 @@ def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool,
 
 
 def _proof_wait(context: Context, settings: "MachineSettings") -> float:
-    """Often at first, then more and more slowly; a converged trial phase asks for nothing more."""
-    if context.settled and context.status.phase in (Phase.ANALYSING, Phase.PAUSED):
-        return settings.poll_interval
+    """Often at first, then more and more slowly."""
     waited = context.snapshot.now - context.waiting_since
     return settings.sync_interval if waited < EAGER_SECONDS else min(waited / 10.0, settings.poll_interval)
 

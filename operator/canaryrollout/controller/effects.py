@@ -1,0 +1,53 @@
+"""Carrying out what a decision asks for. Every effect is safe to repeat and carries its own precondition."""
+
+import structlog
+
+from canaryrollout.controller.observe import FINALIZER, Object
+from canaryrollout.controller.recorder import Recorder
+from canaryrollout.core.decision import Action, CreateObject, EmitEvent, PatchObject, SetFinalizer
+from canaryrollout.kube.client import KubeClient
+from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, VIRTUALSERVICES
+
+MANAGER = "canaryrollout"
+
+_RESOURCES = {"VirtualService": VIRTUALSERVICES, "DestinationRule": DESTINATIONRULES}
+
+log = structlog.get_logger(__name__)
+
+
+class Effects:
+    """Writes to the cluster on behalf of one CanaryRollout."""
+
+    def __init__(self, kube: KubeClient, recorder: Recorder) -> None:
+        self._kube = kube
+        self._recorder = recorder
+
+    async def run(self, raw: Object, actions: tuple[Action, ...]) -> None:
+        """In order; the first that fails ends the pass (ApiError), and the next pass starts from what is there."""
+        for action in actions:
+            match action:
+                case CreateObject():
+                    await self._create(raw, action)
+                case PatchObject():
+                    await self._patch(raw, action)
+                case SetFinalizer():
+                    await self._finalizer(raw, held=action.held)
+                case EmitEvent():
+                    await self._recorder.record(raw, action)
+
+    async def _create(self, raw: Object, action: CreateObject) -> None:
+        await self._kube.create(_RESOURCES[action.kind], raw["metadata"]["namespace"], action.body)
+        log.info("created", kind=action.kind, name=action.name)
+
+    async def _patch(self, raw: Object, action: PatchObject) -> None:
+        namespace = raw["metadata"]["namespace"]
+        await self._kube.json_patch(_RESOURCES[action.kind], namespace, action.name, action.operations, manager=MANAGER)
+        log.info("patched", kind=action.kind, name=action.name, operations=len(action.operations))
+
+    async def _finalizer(self, raw: Object, *, held: bool) -> None:
+        """A merge patch of the whole list, with resourceVersion: other controllers' finalizers stay."""
+        metadata = raw["metadata"]
+        others = [name for name in metadata.get("finalizers") or [] if name != FINALIZER]
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": [*others, FINALIZER] if held else others}}
+        updated = await self._kube.merge_patch(CANARYROLLOUTS, metadata["namespace"], metadata["name"], body)
+        raw["metadata"] = updated["metadata"]

@@ -1,0 +1,68 @@
+"""kopf as informer: every event becomes a key in the work queue, and nothing is decided here."""
+
+import time
+from typing import Any
+
+import kopf
+
+from canaryrollout.controller.cache import Directory
+from canaryrollout.controller.reconciler import Key
+from canaryrollout.controller.workqueue import WorkQueue
+from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, ENDPOINTSLICES, VIRTUALSERVICES, Resource
+
+
+class WatchAge:
+    """When the last watch event came in."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+
+    def touch(self) -> None:
+        """An event came in."""
+        self._last = time.monotonic()
+
+    def __call__(self) -> float | None:
+        """Seconds since; None before the first."""
+        return None if self._last is None else time.monotonic() - self._last
+
+
+def register(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], directory: Directory, age: WatchAge) -> None:
+    """Watch CanaryRollouts and what they depend on."""
+
+    async def rollout(type: str | None, namespace: str, name: str, spec: kopf.Spec, **_: Any) -> None:
+        age.touch()
+        key = Key(namespace, name)
+        if type == "DELETED":
+            directory.drop(key)
+        else:
+            directory.put(key, str(spec.get("service", "")))
+        await queue.add(key)
+        # A neighbour may have waited for this one's claim.
+        for other in directory.for_service(namespace, str(spec.get("service", ""))):
+            await queue.add(other)
+
+    async def neighbour(namespace: str, **_: Any) -> None:
+        for key in directory.in_namespace(namespace):
+            await queue.add(key)
+
+    async def endpoints(namespace: str, labels: kopf.Labels, **_: Any) -> None:
+        for key in directory.for_service(namespace, labels.get("kubernetes.io/service-name", "")):
+            await queue.add(key)
+
+    _on_event(registry, CANARYROLLOUTS, rollout)
+    _on_event(registry, VIRTUALSERVICES, neighbour)
+    _on_event(registry, DESTINATIONRULES, neighbour)
+    _on_event(registry, ENDPOINTSLICES, endpoints)
+
+
+def _on_event(registry: kopf.OperatorRegistry, resource: Resource, handler: Any) -> None:
+    kopf.on.event(resource.group, resource.version, resource.plural, registry=registry, id=resource.plural)(handler)
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Watches that notice when they stall; no posting, no annotations, no finalizers of kopf's own."""
+    settings.posting.enabled = False
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    settings.watching.inactivity_timeout = 70
+    settings.networking.request_timeout = 30

@@ -1,0 +1,164 @@
+"""Gathering one snapshot: everything is read live, so that no decision rests on a cache that missed an event."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.api.status import CanaryRolloutStatus, Phase
+from canaryrollout.controller.pods import versions
+from canaryrollout.core.context import COUNTED, PROVING, Context
+from canaryrollout.core.machine import MachineSettings
+from canaryrollout.core.observation import limits_of
+from canaryrollout.core.snapshot import MeshObjects, Poll, PollFailure, Problem, Snapshot, SyncReport
+from canaryrollout.kube.client import KubeClient
+from canaryrollout.kube.errors import Forbidden, KindMissing
+from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, ENDPOINTSLICES, PODS, SERVICES, VIRTUALSERVICES
+from canaryrollout.mesh.router import SyncProver
+from canaryrollout.metrics.provider import MetricsProvider, Question
+
+FINALIZER = "canaryrollout.io/restore"
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A CanaryRollout as read: `spec` is None where it is invalid, and `problem` says why."""
+
+    raw: Object
+    spec: CanaryRolloutSpec | None
+    status: CanaryRolloutStatus
+    problem: Problem | None = None
+
+
+def parse(raw: Object) -> Subject:
+    """A CanaryRollout from the API server. A status that cannot be read is a problem, never a fresh start."""
+    try:
+        status = CanaryRolloutStatus.model_validate(raw.get("status") or {})
+    except ValidationError as error:
+        return Subject(
+            raw, None, CanaryRolloutStatus(), Problem("UnreadableStatus", f"status was not written by this operator: {_first(error)}")
+        )
+    try:
+        return Subject(raw, CanaryRolloutSpec.model_validate(raw.get("spec") or {}), status)
+    except ValidationError as error:
+        return Subject(raw, None, status, Problem("InvalidSpec", _first(error)))
+
+
+def _first(error: ValidationError) -> str:
+    details = error.errors(include_url=False, include_input=False)[0]
+    path = ".".join(str(part) for part in details["loc"])
+    message = str(details["msg"]).removeprefix("Value error, ")
+    return f"spec.{path}: {message}" if path else message
+
+
+class Observer:
+    """Reads the cluster, the mesh and the metrics provider for one CanaryRollout at a time."""
+
+    def __init__(self, kube: KubeClient, prover: SyncProver, metrics: MetricsProvider, settings: MachineSettings) -> None:
+        self._kube = kube
+        self._prover = prover
+        self._metrics = metrics
+        self._settings = settings
+        self._polled: dict[str, float] = {}
+
+    async def snapshot(self, subject: Subject, spec: CanaryRolloutSpec) -> Snapshot:
+        """All inputs of one decision. Raises ApiError where the API server does not answer (the pass is repeated)."""
+        seen = await self._cluster(subject, spec)
+        context = Context(spec, subject.status, seen, self._settings.cluster_domain, limits=limits_of(spec))
+        sync, poll = await asyncio.gather(self._sync(context), self._poll(context))
+        return replace(seen, sync=sync, poll=poll, now=self._kube.server_time())
+
+    def forget(self, uid: str) -> None:
+        """Drop what is remembered of an object that is gone."""
+        self._polled.pop(uid, None)
+
+    async def _cluster(self, subject: Subject, spec: CanaryRolloutSpec) -> Snapshot:
+        metadata = subject.raw["metadata"]
+        namespace = metadata["namespace"]
+        service, slices, rollouts, (mesh, missing) = await asyncio.gather(
+            self._kube.get(SERVICES, namespace, spec.service),
+            self._kube.list(ENDPOINTSLICES, namespace, label_selector=f"kubernetes.io/service-name={spec.service}"),
+            self._kube.list(CANARYROLLOUTS, namespace),
+            self._mesh(namespace),
+        )
+        selector = ((service or {}).get("spec") or {}).get("selector") or {}
+        pods: Sequence[Object] = ()
+        if selector:
+            pods = await self._kube.list(PODS, namespace, label_selector=",".join(f"{k}={v}" for k, v in sorted(selector.items())))
+        problems = tuple(p for p in (missing, _claim(subject.raw, spec, rollouts)) if p is not None)
+        return Snapshot(
+            name=metadata["name"],
+            namespace=namespace,
+            uid=metadata["uid"],
+            generation=metadata.get("generation", 0),
+            now=self._kube.server_time(),
+            deleting="deletionTimestamp" in metadata,
+            annotations=metadata.get("annotations") or {},
+            problems=problems,
+            service=service,
+            versions=versions(pods, slices, spec.version_label),
+            observed_endpoints=service is not None,
+            finalizer_held=FINALIZER in (metadata.get("finalizers") or []),
+            mesh=mesh,
+        )
+
+    async def _mesh(self, namespace: str) -> tuple[MeshObjects, Problem | None]:
+        try:
+            services, rules = await asyncio.gather(
+                self._kube.list(VIRTUALSERVICES, namespace), self._kube.list(DESTINATIONRULES, namespace)
+            )
+        except KindMissing:
+            message = "the cluster does not serve networking.istio.io/v1 VirtualService and DestinationRule: install Istio's CRDs"
+            return MeshObjects(), Problem("IstioNotInstalled", message)
+        except Forbidden as error:
+            return MeshObjects(), Problem("MeshAccessDenied", f"the operator may not read Istio objects here: {error.message}")
+        return MeshObjects(tuple(services), tuple(rules)), None
+
+    async def _sync(self, context: Context) -> SyncReport | None:
+        question = context.plan.question if context.plan is not None and context.status.phase in PROVING else None
+        if question is None:
+            return None
+        return await self._prover.prove(question, frozenset(context.status.relevant_workloads))
+
+    async def _poll(self, context: Context) -> Poll | PollFailure | None:
+        rollout, uid = context.status.rollout, context.snapshot.uid
+        if rollout is None or context.status.phase not in COUNTED or not self._due(context):
+            return None
+        self._polled[uid] = time.monotonic()
+        question = Question(
+            namespace=context.snapshot.namespace,
+            service=context.spec.service,
+            canary_workloads=context.canary.workloads,
+            stable_workloads=context.stable.workloads,
+            latency_threshold=context.spec.analysis.max_p99_latency,
+            canary_pods=context.canary.ready,
+        )
+        evidence = context.evidence
+        return await self._metrics.poll(question, evidence.cursor if evidence is not None else None)
+
+    def _due(self, context: Context) -> bool:
+        """Every poll interval, and at once where a step's observation has to begin."""
+        step = context.status.rollout.step if context.status.rollout else None
+        beginning = context.status.phase is Phase.ANALYSING and step is not None and step.observed_from is None
+        last = self._polled.get(context.snapshot.uid)
+        elapsed = float("inf") if last is None else time.monotonic() - last
+        return elapsed >= self._settings.poll_interval * 0.95 or (beginning and elapsed >= 1.0)
+
+
+def _claim(raw: Object, spec: CanaryRolloutSpec, rollouts: Sequence[Object]) -> Problem | None:
+    """The older of two CanaryRollouts for one service wins."""
+
+    def age(item: Object) -> tuple[str, str]:
+        return str(item["metadata"]["creationTimestamp"]), str(item["metadata"]["uid"])
+
+    rivals = [other for other in rollouts if (other.get("spec") or {}).get("service") == spec.service and age(other) < age(raw)]
+    if not rivals:
+        return None
+    oldest = min(rivals, key=age)["metadata"]["name"]
+    return Problem("ServiceClaimed", f"CanaryRollout {oldest!r} already manages Service {spec.service!r}: keep one of the two")

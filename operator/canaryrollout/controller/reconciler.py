@@ -1,0 +1,129 @@
+"""One pass over one CanaryRollout: observe, decide, store the intent, then touch the world."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from canaryrollout.api.status import CanaryRolloutStatus, Phase
+from canaryrollout.controller.effects import Effects
+from canaryrollout.controller.observe import Object, Observer, Subject, parse
+from canaryrollout.core.conditions import refuse
+from canaryrollout.core.decision import Decision
+from canaryrollout.core.machine import MachineSettings, decide
+from canaryrollout.kube.client import KubeClient
+from canaryrollout.kube.errors import ApiError, Conflict, NotFound, PreconditionFailed
+from canaryrollout.kube.resources import CANARYROLLOUTS
+from canaryrollout.telemetry import Metrics, RolloutView
+
+CONFLICT_RETRY_SECONDS = 0.05
+"""Somebody else wrote in between: read again soon."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A CanaryRollout."""
+
+    namespace: str
+    name: str
+
+
+class Reconciler:
+    """Level-based: every pass starts from what is, never from what happened."""
+
+    def __init__(self, kube: KubeClient, observer: Observer, effects: Effects, settings: MachineSettings, metrics: Metrics) -> None:
+        self._kube = kube
+        self._observer = observer
+        self._effects = effects
+        self._settings = settings
+        self._metrics = metrics
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Seconds until the next pass is wanted, None: when something changes. Raises ApiError: repeat with back-off."""
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(namespace=key.namespace, rollout=key.name)
+        started = time.monotonic()
+        self._metrics.reconciles.inc()
+        try:
+            return await self._pass(key)
+        except (Conflict, PreconditionFailed, NotFound) as error:
+            log.info("changed by somebody else in this pass", error=str(error))
+            return CONFLICT_RETRY_SECONDS
+        except ApiError:
+            self._metrics.reconcile_errors.inc()
+            raise
+        finally:
+            self._metrics.reconcile_time.observe(time.monotonic() - started)
+
+    async def _pass(self, key: Key) -> float | None:
+        raw = await self._kube.get(CANARYROLLOUTS, key.namespace, key.name)
+        if raw is None:
+            self._metrics.forget(key.namespace, key.name)
+            return None
+        subject = parse(raw)
+        if subject.spec is None:
+            return await self._refuse(subject)
+        snapshot = await self._observer.snapshot(subject, subject.spec)
+        decision = decide(subject.spec, subject.status, snapshot, self._settings)
+        stored = await self._store(subject, decision.status)
+        self._tell(key, subject, decision)
+        await self._effects.run(stored, decision.actions)
+        return decision.requeue_after
+
+    async def _store(self, subject: Subject, status: CanaryRolloutStatus) -> Object:
+        """Persist the status if it says anything new; Conflict fences a stale writer."""
+        body = dump(status)
+        if body == dump(subject.status) and subject.raw.get("status", {}).get("conditions"):
+            return subject.raw
+        return await self._kube.replace_status(
+            CANARYROLLOUTS, subject.raw["metadata"]["namespace"], subject.raw["metadata"]["name"], {**subject.raw, "status": body}
+        )
+
+    async def _refuse(self, subject: Subject) -> float | None:
+        """A spec or status that cannot be read: say so, hold everything as it is."""
+        problem = subject.problem
+        if problem is None:
+            return None
+        log.error("refused", reason=problem.reason, message=problem.message)
+        if problem.reason == "UnreadableStatus":
+            return self._settings.retry_interval
+        generation = subject.raw["metadata"].get("generation", 0)
+        status = refuse(subject.status, problem, generation, self._kube.server_time())
+        await self._store(subject, status)
+        return None
+
+    def _tell(self, key: Key, subject: Subject, decision: Decision) -> None:
+        """Metrics and logs of the pass."""
+        before, after = subject.status, decision.status
+        rollout = after.rollout
+        self._metrics.show(
+            key.namespace,
+            key.name,
+            RolloutView(
+                service=subject.spec.service if subject.spec else "",
+                version=rollout.version if rollout else after.stable_version,
+                stable_version=after.stable_version,
+                phase=after.phase.value,
+                weight=after.weight,
+                step=rollout.step.index + 1 if rollout and rollout.step else 0,
+                evidence={},
+            ),
+        )
+        if before.phase is after.phase:
+            return
+        log.info("phase", before=before.phase.value, after=after.phase.value, step=after.step, weight=after.weight, message=after.message)
+        if after.phase is Phase.ROLLING_BACK and rollout is not None:
+            self._metrics.rollbacks.labels(key.namespace, key.name, rollout.reason).inc()
+        if before.phase is Phase.SHIFTING and after.phase is Phase.ANALYSING and rollout and rollout.step and rollout.step.synced_at:
+            self._metrics.sync.observe(max(0.0, rollout.step.synced_at - rollout.step.started_at))
+        if len(after.history) and after.history[:1] != before.history[:1]:
+            entry = after.history[0]
+            self._metrics.duration.labels(key.namespace, entry.outcome).observe(max(0.0, entry.ended_at - entry.started_at))
+
+
+def dump(status: CanaryRolloutStatus) -> dict[str, Any]:
+    """The status as the API carries it."""
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
