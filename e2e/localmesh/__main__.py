@@ -1,0 +1,5 @@
+"""Entry point of `python -m localmesh`."""
+
+from localmesh.cli import main
+
+main()

@@ -1,0 +1,23 @@
+"""Where the programs of the mesh are."""
+
+import os
+import subprocess
+from pathlib import Path
+
+
+def ensure(names: list[str]) -> dict[str, Path]:
+    folder = Path(os.environ.get("LOCALMESH_BIN", "/tmp/lm/bin"))
+    found = {name: folder / name for name in names if name != "envoy"}
+    if "envoy" in names:
+        import envoy
+
+        found["envoy"] = Path(envoy.__file__).parent / "_bin" / "envoy"
+    return found
+
+
+def istio_crds() -> Path:
+    tools = Path(__file__).parent / "tools" / "istio"
+    done = subprocess.run(
+        ["go", "list", "-m", "-f", "{{.Dir}}", "istio.io/api"], cwd=tools, capture_output=True, text=True, check=True
+    )
+    return Path(done.stdout.strip()) / "kubernetes" / "customresourcedefinitions.gen.yaml"
