@@ -1,5 +1,6 @@
 """istiod: its pods, its mesh configuration, and the objects every mesh starts with."""
 
+import shutil
 from pathlib import Path
 
 import yaml
@@ -48,6 +49,9 @@ class Istiods:
         self._kubeconfig = credentials.write_kubeconfig(
             folder.path / "istiod.kubeconfig", credentials.tokens["istiod"], "istiod", ROOT_NAMESPACE
         )
+        # istiod refuses to watch one file as both its certificate and its CA.
+        self._ca = credentials.folder / "istiod-ca.crt"
+        shutil.copy(credentials.ca, self._ca)
         self._mesh_config: Path = folder.path / "mesh.yaml"
         self._mesh_config.write_text(yaml.safe_dump(_MESH_CONFIG))
 
@@ -62,7 +66,7 @@ class Istiods:
             f"--secureGRPCAddr={ip}:{ISTIOD_SECURE_XDS_PORT}",
             f"--tlsCertFile={self._credentials.ca}",
             f"--tlsKeyFile={self._credentials.tls_key}",
-            f"--caCertFile={self._credentials.ca}",
+            f"--caCertFile={self._ca}",
             "--httpsAddr=",
             f"--grpcAddr={ip}:{ISTIOD_XDS_PORT}",
             f"--httpAddr={ip}:{ISTIOD_HTTP_PORT}",
@@ -130,13 +134,7 @@ def root_objects() -> list[Object]:
         "metadata": {"name": "default", "namespace": ROOT_NAMESPACE},
         "spec": {"mtls": {"mode": "DISABLE"}},
     }
-    # The account whose token istioctl shows to istiod.
-    account: Object = {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": {"name": "istiod", "namespace": ROOT_NAMESPACE},
-    }
-    return [service, account, plain_text, *envoy_filters(ROOT_NAMESPACE)]
+    return [service, plain_text, *envoy_filters(ROOT_NAMESPACE)]
 
 
 def injector() -> list[Object]:

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from localmesh.addresses import POD_RANGE
+from localmesh.addresses import NODE_IP, POD_RANGE
 from localmesh.errors import LocalMeshError, UnsupportedMachineError
 
 CLONE_NEWUSER = 0x10000000
@@ -56,6 +56,22 @@ def enter_new_namespace() -> None:
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
     _ip("link", "set", "lo", "up")
     _ip("route", "add", "local", POD_RANGE, "dev", "lo")
+
+
+    _add_interface()
+
+
+def _add_interface() -> None:
+    """An interface other than lo, for programs that look for an address of the machine there.
+
+    Only `istioctl proxy-status` is known to. A kernel without any of these kinds of interface can do without.
+    """
+    for kind in ("dummy", "veth", "bridge"):
+        with contextlib.suppress(UnsupportedMachineError):
+            _ip("link", "add", "mesh0", "type", kind)
+            _ip("address", "add", f"{NODE_IP}/32", "dev", "mesh0")
+            _ip("link", "set", "mesh0", "up")
+            return
 
 
 def _ip(*args: str) -> None:
