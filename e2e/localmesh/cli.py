@@ -70,11 +70,12 @@ def _up(arguments: argparse.Namespace) -> int:
     place = folder(arguments.name)
     print("starting the mesh ...", flush=True)
     try:
-        with launcher.mesh(place):
+        with launcher.mesh(place) as daemon:
             print(_welcome(arguments.name, place), flush=True)
-            while call(place.control_socket, "status")["ready"]:
-                time.sleep(2)
-    except KeyboardInterrupt:
+            code = daemon.wait()
+            if code != 0:
+                raise LocalMeshError(f"the mesh ended unexpectedly; see {place.logs / 'daemon.log'}")
+    except (KeyboardInterrupt, launcher.Interrupted):
         print("\nstopping the mesh ...", flush=True)
     return 0
 

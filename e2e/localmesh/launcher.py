@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,13 +19,16 @@ from localmesh.state import ENV, Folder
 START_TIMEOUT = 180.0
 
 
-class _Interrupted(Exception):
+class Interrupted(Exception):
     """SIGTERM or SIGHUP arrived."""
 
 
 @contextlib.contextmanager
-def mesh(folder: Folder) -> Iterator[Folder]:
-    """A mesh, ready, in a network namespace that this process enters; all its processes end with the block."""
+def mesh(folder: Folder) -> Iterator[subprocess.Popen[bytes]]:
+    """A mesh, ready, in a network namespace that this process enters; all its processes end with the block.
+
+    Gives its daemon, whose end is the mesh's end.
+    """
     _clear_remains(folder)
     netns.enter_new_namespace()
     netns.adopt_orphans()
@@ -34,7 +38,7 @@ def mesh(folder: Folder) -> Iterator[Folder]:
     daemon = _start_daemon(folder)
     try:
         _wait_until_ready(folder, daemon)
-        yield folder
+        yield daemon
     finally:
         for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(signum, signal.SIG_IGN)
@@ -43,7 +47,7 @@ def mesh(folder: Folder) -> Iterator[Folder]:
 
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:
-    raise _Interrupted
+    raise Interrupted
 
 
 def _clear_remains(folder: Folder) -> None:
@@ -112,21 +116,29 @@ def environment(folder: Folder) -> dict[str, str]:
     }
 
 
-def run(folder: Folder, command: Sequence[str], env: Mapping[str, str] | None = None) -> int:
-    """Bring a mesh up, run a command in it, take it down; returns the command's exit code."""
+def run(folder: Folder, command: Sequence[str]) -> int:
+    """Bring a mesh up, run a command in it, take it down; returns the command's exit code.
+
+    LocalMeshError when the mesh does not come up, or ends before the command does (which is then ended too).
+    """
     try:
-        with mesh(folder):
-            return foreground(command, {**environment(folder), **(env or {})})
-    except _Interrupted:
+        with mesh(folder) as daemon:
+            code = foreground(command, environment(folder), daemon)
+            if daemon.poll() is not None:
+                raise LocalMeshError(f"the mesh ended before the command did:\n{_last_words(folder)}")
+            return code
+    except Interrupted:
         return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
 
 
-def foreground(command: Sequence[str], env: Mapping[str, str]) -> int:
+def foreground(
+    command: Sequence[str], env: Mapping[str, str], daemon: subprocess.Popen[bytes] | None = None
+) -> int:
     """Run a command on this terminal; returns its exit code (128 + N when signal N ended it).
 
-    Ctrl-C reaches the command directly; this process only waits for it to end.
+    Ctrl-C reaches the command directly; this process only waits for it to end. It is ended when `daemon` ends.
     """
     parent = os.getpid()
     try:
@@ -135,12 +147,36 @@ def foreground(command: Sequence[str], env: Mapping[str, str]) -> int:
         raise LocalMeshError(f"cannot run {command[0]}: {error.strerror}") from error
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        code = child.wait()
-    except _Interrupted:
-        child.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(20)
+        _wait_for_any(child, daemon)
+        return _exit_code(child) if child.poll() is not None else _end(child)
+    except Interrupted:
+        _end(child)
         raise
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _wait_for_any(*processes: subprocess.Popen[bytes] | None) -> None:
+    """Wait until one of the processes has ended."""
+    waiting = select.poll()
+    descriptors = [os.pidfd_open(process.pid) for process in processes if process]
+    try:
+        for descriptor in descriptors:
+            waiting.register(descriptor, select.POLLIN)
+        waiting.poll()
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _end(child: subprocess.Popen[bytes]) -> int:
+    child.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(20)
+    child.kill()
+    return _exit_code(child)
+
+
+def _exit_code(child: subprocess.Popen[bytes]) -> int:
+    code = child.wait()
     return code if code >= 0 else 128 - code
