@@ -1,0 +1,236 @@
+"""The composition root: settings in, a running operator out. The only place where parts are wired together."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import kopf
+import structlog
+
+from canaryrollout import __version__, logs
+from canaryrollout.controller import handlers
+from canaryrollout.controller.cache import Directory
+from canaryrollout.controller.effects import Effects
+from canaryrollout.controller.lease import LeaseElector
+from canaryrollout.controller.observe import Observer
+from canaryrollout.controller.reconciler import Key, Reconciler
+from canaryrollout.controller.recorder import Recorder
+from canaryrollout.controller.workqueue import WorkQueue
+from canaryrollout.core.machine import MachineSettings
+from canaryrollout.kube.client import KubeClient
+from canaryrollout.kube.config import ConfigError
+from canaryrollout.kube.errors import ApiError
+from canaryrollout.kube.resources import CANARYROLLOUTS
+from canaryrollout.mesh.proxy_sync import IstiodSyncProver
+from canaryrollout.metrics.endpoint import PrometheusEndpoint
+from canaryrollout.metrics.istio import IstioPrometheus, Sampling
+from canaryrollout.metrics.prometheus import PrometheusClient
+from canaryrollout.settings import PrometheusSettings, Settings
+from canaryrollout.telemetry import LoopLag, Metrics, Server, liveness_checks
+
+WATCH_SILENCE_LIMIT = 600.0
+"""Seconds without any watch event after which the process counts as stuck (watches are renewed far more often)."""
+
+log = structlog.get_logger(__name__)
+
+
+class Readiness:
+    """What the process still waits for."""
+
+    def __init__(self) -> None:
+        self.missing = "the API server"
+
+    def __call__(self) -> str:
+        return self.missing
+
+
+def run(settings: Settings, kubeconfig: Path | None, context: str | None) -> int:
+    """Run until a signal or the loss of the Lease; the process's exit code."""
+    logs.configure(settings.log.level, settings.log.format)
+    if kubeconfig is not None:
+        os.environ["KUBECONFIG"] = str(kubeconfig)  # kopf's own client reads it from there
+    try:
+        return asyncio.run(_main(settings, kubeconfig, context))
+    except ConfigError as error:
+        log.error("no cluster to work on", error=str(error))
+        return 2
+
+
+async def _main(settings: Settings, kubeconfig: Path | None, context: str | None) -> int:
+    log.info("starting", version=__version__, identity=settings.identity, namespaces=list(settings.watch_namespaces) or "all")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, stop.set)
+    async with await KubeClient.load(kubeconfig, context) as kube:
+        operator = OperatorProcess(settings, kube, stop)
+        return await operator.run()
+
+
+class OperatorProcess:
+    """The parts of one operator process and the order in which they start and stop."""
+
+    def __init__(self, settings: Settings, kube: KubeClient, stop: asyncio.Event) -> None:
+        self._settings = settings
+        self._kube = kube
+        self._stop = stop
+        self._readiness = Readiness()
+        self._lag = LoopLag()
+        self._metrics = Metrics()
+        self._age = handlers.WatchAge()
+        self._directory = Directory()
+        machine = _machine_settings(settings)
+        prover = IstiodSyncProver(kube, settings.istio, namespaces=settings.watch_namespaces)
+        self._prover = prover
+        self._prometheus = PrometheusClient(_endpoint(settings.prometheus))
+        provider = IstioPrometheus(self._prometheus, Sampling(scrape_interval=settings.prometheus.scrape_interval))
+        observer = Observer(kube, prover, provider, machine)
+        effects = Effects(kube, Recorder(kube, settings.identity))
+        reconciler = Reconciler(kube, observer, effects, machine, self._metrics)
+        self._queue: WorkQueue[Key] = WorkQueue(reconciler.reconcile)
+        self._metrics.workqueue_depth.set_function(self._queue.depth)
+
+    async def run(self) -> int:
+        """Serve health at once, wait for the Lease, work until told to stop."""
+        async with self._serving():
+            if not self._settings.leader_election:
+                return await self._work()
+            return await self._lead()
+
+    async def _lead(self) -> int:
+        elector = _elector(self._kube, self._settings)
+        self._readiness.missing = ""  # a standby is ready to take over
+        acquire = asyncio.create_task(elector.acquire())
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({acquire, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not acquire.done():
+            acquire.cancel()
+            return 0
+        acquire.result()
+        log.info("leading", lease=self._settings.lease.name)
+        self._metrics.leader.set(1)
+        holding = asyncio.create_task(elector.hold())
+        holding.add_done_callback(lambda _: self._stop.set())
+        code = await self._work()
+        if holding.done():
+            log.error("lease lost", error=str(holding.exception()))
+            return 1
+        holding.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await holding
+        await elector.release()
+        return code
+
+    async def _work(self) -> int:
+        """kopf watches, the queue works; both end with the stop event."""
+        self._readiness.missing = "the first watch"
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(_login)
+        kopf.on.startup(registry=registry)(self._started)
+        kopf.on.cleanup(registry=registry)(self._cleaned)
+        handlers.register(registry, self._queue, self._directory, self._age)
+        settings = kopf.OperatorSettings()
+        handlers.configure(settings)
+        namespaces = self._settings.watch_namespaces
+        await kopf.operator(
+            registry=registry, settings=settings, standalone=True, stop_flag=self._stop, clusterwide=not namespaces, namespaces=namespaces
+        )
+        return 0
+
+    async def _started(self, **_: object) -> None:
+        # Tasks that exist before kopf's own are not cancelled by it; those made here end in _cleaned.
+        await self._queue.start()
+        self._resync = asyncio.create_task(self._resync_forever(), name="resync")
+        self._readiness.missing = ""
+
+    async def _cleaned(self, **_: object) -> None:
+        self._resync.cancel()
+        await self._queue.stop()
+
+    async def _resync_forever(self) -> None:
+        """A watch can miss a deletion and a hint: list everything from time to time."""
+        while True:
+            await asyncio.sleep(self._settings.resync_interval)
+            try:
+                keys = await self._listed()
+            except ApiError as error:
+                log.warning("resync failed", error=str(error))
+                continue
+            for key in [*self._directory.retain(keys), *keys]:
+                await self._queue.add(key)
+
+    async def _listed(self) -> list[Key]:
+        keys = []
+        for namespace in self._settings.watch_namespaces or (None,):
+            for item in await self._kube.list(CANARYROLLOUTS, namespace):
+                key = Key(item["metadata"]["namespace"], item["metadata"]["name"])
+                self._directory.put(key, str(item.get("spec", {}).get("service", "")))
+                keys.append(key)
+        return keys
+
+    @contextlib.asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
+        server = Server(
+            address=self._settings.server.address,
+            health_port=self._settings.server.health_port,
+            metrics_port=self._settings.server.metrics_port,
+            metrics=self._metrics,
+            liveness=liveness_checks(self._lag, self._watch_age, self._queue.oldest_wait, watch_limit=WATCH_SILENCE_LIMIT),
+            readiness=self._readiness,
+        )
+        await self._lag.start()
+        await server.start()
+        try:
+            yield
+        finally:
+            await server.stop()
+            await self._lag.stop()
+            await self._prometheus.close()
+            await self._prover.close()
+
+    def _watch_age(self) -> float | None:
+        """Without any CanaryRollout there is nothing whose events could be missed."""
+        return self._age() if self._directory.all() else None
+
+
+def _login(**kwargs: object) -> kopf.ConnectionInfo | None:
+    if os.environ.get("KUBECONFIG"):
+        return kopf.login_with_kubeconfig(**kwargs)
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+def _machine_settings(settings: Settings) -> MachineSettings:
+    return MachineSettings(
+        cluster_domain=settings.cluster_domain,
+        poll_interval=settings.prometheus.poll_interval,
+        settle=settings.prometheus.scrape_interval,
+    )
+
+
+def _endpoint(settings: PrometheusSettings) -> PrometheusEndpoint:
+    return PrometheusEndpoint(
+        url=settings.url,
+        headers=settings.headers,
+        bearer_token_file=settings.bearer_token_file,
+        ca_file=settings.ca_file,
+        client_cert_file=settings.client_cert_file,
+        client_key_file=settings.client_key_file,
+        timeout=settings.timeout,
+    )
+
+
+def _elector(kube: KubeClient, settings: Settings) -> LeaseElector:
+    lease = settings.lease
+    return LeaseElector(
+        kube,
+        namespace=lease.namespace,
+        name=lease.name,
+        identity=settings.identity,
+        duration=lease.duration,
+        renew_deadline=lease.renew_deadline,
+        retry_period=lease.retry_period,
+    )
