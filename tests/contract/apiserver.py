@@ -1,9 +1,8 @@
 """A real API server, etcd and kube-apiserver on loopback, and a small client for it."""
 
 import contextlib
-import os
+import json
 import secrets
-import shutil
 import socket
 import subprocess
 import time
@@ -14,6 +13,8 @@ from typing import Any
 
 import pytest
 import requests
+from localmesh.credentials import kubeconfig, new_ec_key
+from localmesh.locate import ensure
 
 START_SECONDS = 60.0
 
@@ -38,6 +39,10 @@ class ApiServer:
         created: dict[str, Any] = response.json()
         return created
 
+    def write_kubeconfig(self, path: Path) -> Path:
+        path.write_text(json.dumps(kubeconfig(self.url, self.ca, self.token, "admin", "default")))
+        return path
+
 
 def wait_until(ready: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
     """Poll until `ready`, which may raise OSError while a server is not there yet."""
@@ -50,7 +55,8 @@ def wait_until(ready: Callable[[], bool], what: str, seconds: float = START_SECO
     pytest.fail(f"{what} within {seconds:.0f} s")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nothing listens on now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -59,7 +65,8 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def _running(command: list[str], log: Path) -> Iterator[None]:
+def running(command: list[str], log: Path) -> Iterator[None]:
+    """A server for the time of the block."""
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process:
         try:
             yield
@@ -88,7 +95,7 @@ def _etcd(binary: Path, folder: Path, client: int, peer: int) -> list[str]:
 def _apiserver(binary: Path, folder: Path, etcd: int, port: int, token: str) -> list[str]:
     tokens, key = folder / "tokens.csv", folder / "service-account.key"
     tokens.write_text(f'{token},admin,admin,"system:masters"\n')
-    subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
+    key.write_text(new_ec_key())
     return [
         str(binary),
         f"--etcd-servers=http://127.0.0.1:{etcd}",
@@ -108,16 +115,13 @@ def _apiserver(binary: Path, folder: Path, etcd: int, port: int, token: str) -> 
 @contextlib.contextmanager
 def running_apiserver(folder: Path) -> Iterator[ApiServer]:
     """etcd and kube-apiserver with RBAC, their files and logs in `folder`, until the end of the block."""
-    found = {
-        name: Path(shutil.which(name, path=os.environ.get("KUBEBUILDER_ASSETS", "/tmp/lm/bin")) or "")
-        for name in ("etcd", "kube-apiserver")
-    }
+    found = ensure(["etcd", "kube-apiserver"])
     token = secrets.token_urlsafe(16)
-    client, peer, port = _free_ports(3)
+    client, peer, port = free_ports(3)
     server = ApiServer(f"https://127.0.0.1:{port}", token, folder / "apiserver.crt")
     with (
-        _running(_etcd(found["etcd"], folder, client, peer), folder / "etcd.log"),
-        _running(_apiserver(found["kube-apiserver"], folder, client, port, token), folder / "apiserver.log"),
+        running(_etcd(found["etcd"], folder, client, peer), folder / "etcd.log"),
+        running(_apiserver(found["kube-apiserver"], folder, client, port, token), folder / "apiserver.log"),
     ):
         wait_until(lambda: server.ca.exists() and server.request("GET", "/readyz").ok, "the API server is not ready")
         yield server

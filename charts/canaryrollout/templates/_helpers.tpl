@@ -1,0 +1,92 @@
+{{- define "canaryrollout.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "canaryrollout.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "canaryrollout.name" .) .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "canaryrollout.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "canaryrollout.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "canaryrollout.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end }}
+
+{{- define "canaryrollout.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "canaryrollout.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: canaryrollout
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "canaryrollout.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "canaryrollout.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- required "serviceAccount.name is needed when serviceAccount.create is false" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "canaryrollout.image" -}}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- define "canaryrollout.leaseName" -}}
+{{ include "canaryrollout.fullname" . }}-operator
+{{- end }}
+
+{{/* For objects outside the release's namespace: releases of one name in two namespaces must not share them. */}}
+{{- define "canaryrollout.sharedName" -}}
+{{- $fullname := include "canaryrollout.fullname" . }}
+{{- if eq $fullname .Release.Namespace }}
+{{- $fullname }}
+{{- else }}
+{{- printf "%s-%s" $fullname .Release.Namespace | trunc 100 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* Subject of every binding. */}}
+{{- define "canaryrollout.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "canaryrollout.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{/* What the operator needs in a namespace whose CanaryRollouts it serves. */}}
+{{- define "canaryrollout.rules" -}}
+- apiGroups: [canaryrollout.io]
+  resources: [canaryrollouts]
+  verbs: [get, list, watch, patch]
+- apiGroups: [canaryrollout.io]
+  resources: [canaryrollouts/status]
+  verbs: [get, patch, update]
+- apiGroups: [networking.istio.io]
+  resources: [virtualservices, destinationrules]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [services, pods]
+  verbs: [get, list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [get, list, watch]
+- apiGroups: [apps]
+  resources: [deployments, replicasets]
+  verbs: [get, list, watch]
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}

@@ -1,0 +1,384 @@
+"""What the chart renders, with its defaults and with every switch on."""
+
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from canaryrollout import __version__, settings
+from canaryrollout.api import crd
+from canaryrollout.telemetry import Metrics
+from chartkit import CHART, HelmError, helm, rbac_only, render
+
+Object = dict[str, Any]
+
+EVERYTHING: Object = {
+    "metrics": {
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "podMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True},
+        "dashboards": {"enabled": True},
+    },
+    "networkPolicy": {"egress": {"enabled": True}},
+    "prometheus": {
+        "headers": {"X-Scope-OrgID": "team"},
+        "bearerToken": {"secretName": "prometheus-token"},
+        "ca": {"configMapName": "prometheus-ca"},
+    },
+    "commonLabels": {"team": "mesh"},
+    "imagePullSecrets": [{"name": "pull"}],
+    "tolerations": [{"operator": "Exists"}],
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "affinity": {"nodeAffinity": {}},
+    "extraArgs": ["--resync-interval=1m"],
+    "extraEnv": [{"name": "A", "value": "b"}],
+    "extraVolumes": [{"name": "extra", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "extra", "mountPath": "/extra"}],
+    "priorityClassName": "system-cluster-critical",
+}
+NAMESPACED: Object = {"watchNamespaces": ["shop", "search"], "proxyNamespaces": ["gateways"]}
+
+
+def of_kind(manifests: list[Object], kind: str) -> list[Object]:
+    return [found for found in manifests if found["kind"] == kind]
+
+
+def only(manifests: list[Object], kind: str) -> Object:
+    (found,) = of_kind(manifests, kind)
+    return found
+
+
+def pod_spec(manifests: list[Object]) -> Object:
+    spec: Object = only(manifests, "Deployment")["spec"]["template"]["spec"]
+    return spec
+
+
+def container(manifests: list[Object]) -> Object:
+    (found,) = pod_spec(manifests)["containers"]
+    return dict(found)
+
+
+def chart_values() -> Object:
+    values: Object = yaml.safe_load((CHART / "values.yaml").read_text())
+    return values
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING, NAMESPACED], ids=["defaults", "everything", "namespaced"])
+def test_helm_lint_finds_nothing(tmp_path: Path, values: Object) -> None:
+    path = tmp_path / "values.json"
+    path.write_text(json.dumps(values))
+    assert "0 chart(s) failed" in helm("lint", "--strict", str(CHART), "--values", str(path))
+
+
+def test_the_chart_has_the_version_of_the_program() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["version"] == chart["appVersion"] == __version__
+
+
+def test_names_of_a_release_do_not_meet_those_of_a_release_of_the_same_name_elsewhere() -> None:
+    """Objects outside the release's namespace; the reader's ServiceAccount is meant to be shared."""
+
+    def outside(namespace: str) -> set[tuple[str, str, str]]:
+        found = render(NAMESPACED, namespace=namespace)
+        keys = {(o["kind"], o["metadata"].get("namespace", ""), o["metadata"]["name"]) for o in found}
+        return {key for key in keys if key[1] != namespace and key[0] not in ("CustomResourceDefinition", "ServiceAccount")}
+
+    assert outside("one") & outside("two") == set()
+
+
+# The definition
+
+
+def test_the_definition_is_installed_and_kept_by_default() -> None:
+    found = only(render(), "CustomResourceDefinition")
+    assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert found["spec"] == crd.custom_resource_definition()["spec"]
+
+
+def test_the_definition_can_be_removed_with_the_release() -> None:
+    assert "annotations" not in only(render({"crds": {"keep": False}}), "CustomResourceDefinition")["metadata"]
+
+
+def test_the_definition_can_be_left_out() -> None:
+    assert of_kind(render({"crds": {"enabled": False}}), "CustomResourceDefinition") == []
+
+
+# The Deployment
+
+
+def test_the_pod_satisfies_the_restricted_standard() -> None:
+    """Also put to the API server's own admission in tests/contract."""
+    manifests = render()
+    assert pod_spec(manifests)["securityContext"]["runAsNonRoot"] is True
+    assert pod_spec(manifests)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    context = container(manifests)["securityContext"]
+    assert context["allowPrivilegeEscalation"] is False
+    assert context["readOnlyRootFilesystem"] is True
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert pod_spec(manifests)["enableServiceLinks"] is False
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING, NAMESPACED], ids=["defaults", "everything", "namespaced"])
+def test_the_operator_understands_its_arguments(values: Object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every argument is a flag of a setting, and the settings they make are accepted."""
+    by_flag = {option.flag: option for option in settings.options()}
+    command, *arguments = container(render(values))["args"]
+    assert command == "operator"
+    flags: Object = {}
+    for argument in arguments:
+        flag, _, value = argument.partition("=")
+        option = by_flag[flag]
+        if isinstance(option.default, tuple | dict):
+            flags.setdefault(option.name, []).append(value)
+        else:
+            flags[option.name] = value
+    loaded = settings.load(flags, {"POD_NAME": "operator-0", "POD_NAMESPACE": "canaryrollout-system"})
+    assert list(loaded.watch_namespaces) == values.get("watchNamespaces", [])
+    if values is EVERYTHING:
+        assert loaded.prometheus.headers == {"X-Scope-OrgID": "team"}
+        assert str(loaded.prometheus.bearer_token_file) == "/var/run/prometheus-token/token"
+        assert loaded.resync_interval == 60.0
+
+
+def test_the_operator_works_with_the_names_of_its_role() -> None:
+    manifests = render()
+    (lease_rule,) = [
+        rule for role in of_kind(manifests, "Role") for rule in role["rules"] if rule["resources"] == ["leases"] and "resourceNames" in rule
+    ]
+    assert f"--lease-name={lease_rule['resourceNames'][0]}" in container(manifests)["args"]
+    # What runs outside a pod, with the defaults of the program and the rights of the chart, works as well.
+    default = settings.load({"prometheus_url": "http://p"}, {})
+    assert lease_rule["resourceNames"] == [default.lease.name]
+    token_rule = next(
+        rule for role in of_kind(manifests, "Role") for rule in role["rules"] if rule["resources"] == ["serviceaccounts/token"]
+    )
+    assert token_rule["resourceNames"] == [default.istio.reader_service_account]
+
+
+def test_probes_ask_ports_that_exist() -> None:
+    found = container(render())
+    names = {port["name"] for port in found["ports"]}
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert found[probe]["httpGet"]["port"] in names
+    ports = {port["name"]: port["containerPort"] for port in found["ports"]}
+    assert f"--server-health-port={ports['health']}" in found["args"]
+    assert f"--server-metrics-port={ports['metrics']}" in found["args"]
+
+
+def test_every_mount_has_its_volume() -> None:
+    manifests = render(EVERYTHING)
+    mounts = {mount["name"] for mount in container(manifests)["volumeMounts"]}
+    assert mounts == {volume["name"] for volume in pod_spec(manifests)["volumes"]}
+    assert "/tmp" in {mount["mountPath"] for mount in container(manifests)["volumeMounts"]}
+
+
+def test_a_digest_wins_over_a_tag() -> None:
+    digest = "sha256:" + "a" * 64
+    assert container(render({"image": {"digest": digest, "tag": "x"}}))["image"] == f"canaryrollout/operator@{digest}"
+    assert container(render())["image"] == f"canaryrollout/operator:{__version__}"
+
+
+def test_the_operator_gets_no_sidecar() -> None:
+    labels = only(render(), "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert labels["sidecar.istio.io/inject"] == "false"
+
+
+def test_selectors_match_the_pods() -> None:
+    manifests = render(EVERYTHING)
+    labels = only(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        only(manifests, "Deployment")["spec"]["selector"]["matchLabels"],
+        only(manifests, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        only(manifests, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        only(manifests, "Service")["spec"]["selector"],
+        only(manifests, "PodMonitor")["spec"]["selector"]["matchLabels"],
+    ]
+    for selector in selectors:
+        assert selector.items() <= labels.items()
+    service_labels = only(manifests, "Service")["metadata"]["labels"]
+    assert only(manifests, "ServiceMonitor")["spec"]["selector"]["matchLabels"].items() <= service_labels.items()
+
+
+def test_one_operator_needs_no_disruption_budget() -> None:
+    assert of_kind(render({"replicas": 1}), "PodDisruptionBudget") == []
+    assert only(render(), "PodDisruptionBudget")["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+# Rights
+
+
+def rules(manifests: list[Object], *kinds: str) -> list[Object]:
+    return [rule for found in manifests if found["kind"] in kinds for rule in found["rules"]]
+
+
+@pytest.mark.parametrize("values", [{}, NAMESPACED], ids=["cluster", "namespaced"])
+def test_nothing_may_be_deleted_or_done_to_everything(values: Object) -> None:
+    manifests = [o for o in rbac_only(render(values)) if not o["metadata"]["name"].endswith("-edit")]
+    for rule in rules(manifests, "Role", "ClusterRole"):
+        assert not {"delete", "deletecollection", "*", "escalate", "bind", "impersonate"} & set(rule["verbs"])
+        assert "*" not in rule["resources"] + rule["apiGroups"]
+        assert "secrets" not in rule["resources"]
+
+
+def test_tokens_are_issued_for_one_account_that_has_no_rights() -> None:
+    manifests = render()
+    (rule,) = [rule for rule in rules(manifests, "Role", "ClusterRole") if "serviceaccounts/token" in rule["resources"]]
+    assert rule["resourceNames"] == ["canaryrollout-mesh-reader"]
+    subjects = [subject["name"] for found in manifests if found["kind"].endswith("Binding") for subject in found["subjects"]]
+    assert "canaryrollout-mesh-reader" not in subjects
+    (reader,) = [o for o in of_kind(manifests, "ServiceAccount") if o["metadata"]["name"] == "canaryrollout-mesh-reader"]
+    assert reader["metadata"]["namespace"] == "istio-system"
+    assert reader["automountServiceAccountToken"] is False
+
+
+def test_watched_namespaces_get_roles_and_the_operator_no_cluster_role() -> None:
+    manifests = render(NAMESPACED)
+    assert of_kind(manifests, "ClusterRoleBinding") == []
+    namespaces = {o["metadata"]["namespace"] for o in of_kind(manifests, "RoleBinding")}
+    assert namespaces == {"shop", "search", "gateways", "istio-system", "canaryrollout-system"}
+    (gateways,) = [o for o in of_kind(manifests, "Role") if o["metadata"]["namespace"] == "gateways"]
+    assert gateways["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+
+
+def test_a_namespace_that_is_watched_and_has_proxies_gets_one_role() -> None:
+    manifests = render({"watchNamespaces": ["shop"], "proxyNamespaces": ["shop", "istio-system"]})
+    keys = [(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in rbac_only(manifests)]
+    assert len(keys) == len(set(keys))
+    assert not any("-proxies" in key[2] for key in keys)
+
+
+def test_bindings_name_existing_roles_and_the_operator_s_account() -> None:
+    for values in ({}, NAMESPACED, {"serviceAccount": {"name": "robot"}}):
+        manifests = rbac_only(render(values))
+        roles = {(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in manifests}
+        account = values.get("serviceAccount", {}).get("name", "canaryrollout")  # type: ignore[attr-defined]
+        for binding in (o for o in manifests if o["kind"].endswith("Binding")):
+            kind = binding["roleRef"]["kind"]
+            namespace = binding["metadata"].get("namespace") if kind == "Role" else None
+            assert (kind, namespace, binding["roleRef"]["name"]) in roles
+            assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "canaryrollout-system"}]
+
+
+def test_users_who_may_edit_may_not_write_the_status() -> None:
+    manifests = render()
+    (edit,) = [o for o in of_kind(manifests, "ClusterRole") if o["metadata"]["name"].endswith("-edit")]
+    assert edit["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
+    assert all(rule["resources"] == ["canaryrollouts"] for rule in edit["rules"])
+
+
+# Values
+
+
+def test_values_and_their_schema_name_the_same_things() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert _paths_of_values(chart_values()) == _paths_of_schema(schema) - {"global"}
+
+
+def _paths_of_values(values: Object, prefix: str = "") -> set[str]:
+    free = {"podLabels", "podAnnotations", "resources", "podSecurityContext", "securityContext"}
+    found = set()
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        deeper = isinstance(value, dict) and value and path not in free
+        found |= _paths_of_values(value, f"{path}.") if deeper else {path}
+    return found
+
+
+def _paths_of_schema(schema: Object, prefix: str = "") -> set[str]:
+    found = set()
+    for name, value in schema["properties"].items():
+        path = f"{prefix}{name}"
+        found |= _paths_of_schema(value, f"{path}.") if "properties" in value else {path}
+    return found
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"replica": 1},
+        {"replicas": "two"},
+        {"prometheus": {"url": "prometheus:9090"}},
+        {"prometheus": {"url": "http://user:password@prometheus:9090"}},
+        {"prometheus": {"pollInterval": "5"}},
+        {"watchNamespaces": ["Upper"]},
+        {"image": {"digest": "latest"}},
+        {"logs": {"level": "loud"}},
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(values: Object) -> None:
+    with pytest.raises(HelmError, match="values don't meet the specifications of the schema"):
+        render(values)
+
+
+def test_without_prometheus_nothing_is_rendered() -> None:
+    with pytest.raises(HelmError):
+        render({"prometheus": {"url": ""}})
+
+
+def test_every_value_is_explained() -> None:
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    unexplained = [
+        line
+        for before, line in itertools.pairwise(lines)
+        if re.match(r"^ *[A-Za-z]+: \S", line) and not before.strip().startswith("# --") and not _inside_default(line)
+    ]
+    assert unexplained == []
+
+
+def _inside_default(line: str) -> bool:
+    """Lines of the three multi-line defaults, which are explained as a whole."""
+    names = "cpu|memory|runAsNonRoot|runAsUser|runAsGroup|fsGroup|type|allowPrivilegeEscalation|readOnlyRootFilesystem|drop"
+    return re.match(rf"^ +({names}):", line) is not None
+
+
+# Observability
+
+
+def known_metrics() -> set[str]:
+    names = set()
+    for family in Metrics().registry.collect():
+        names.add(family.name)
+        suffixes = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ())
+        names |= {family.name + suffix for suffix in suffixes}
+    return names
+
+
+def test_alerts_use_metrics_that_exist_and_have_a_runbook() -> None:
+    (group,) = only(render(EVERYTHING), "PrometheusRule")["spec"]["groups"]
+    runbooks = CHART.parents[1] / "docs" / "runbooks"
+    for rule in group["rules"]:
+        used = set(re.findall(r"canaryrollout_\w+", rule["expr"]))
+        assert used
+        assert used <= known_metrics()
+        assert (runbooks / f"{rule['annotations']['runbook_url'].rsplit('/', 1)[-1]}.md").exists(), rule["alert"]
+
+
+def test_the_dashboard_uses_metrics_that_exist() -> None:
+    found = only(render(EVERYTHING), "ConfigMap")
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    dashboard = json.loads(found["data"]["canaryrollout.json"])
+    used = {
+        name for panel in dashboard["panels"] for target in panel["targets"] for name in re.findall(r"canaryrollout_\w+", target["expr"])
+    }
+    assert used <= known_metrics()
+    gauges = {"canaryrollout_phase", "canaryrollout_weight", "canaryrollout_analysis_evidence", "canaryrollout_info"}
+    assert gauges <= used
+
+
+def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
+    dashboard = json.loads((CHART / "files" / "dashboards" / "canaryrollout.json").read_text())
+    cells: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        place = panel["gridPos"]
+        mine = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        assert not cells & mine, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        cells |= mine
+
+
+def test_egress_is_limited_only_on_request() -> None:
+    assert only(render(), "NetworkPolicy")["spec"]["policyTypes"] == ["Ingress"]
+    assert only(render(EVERYTHING), "NetworkPolicy")["spec"]["policyTypes"] == ["Ingress", "Egress"]
