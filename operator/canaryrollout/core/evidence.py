@@ -196,7 +196,9 @@ def _fold(view: ReporterEvidence, piece: Slice, limits: Limits, *, counts_for_pa
 
 def verdict(state: EvidenceState, limits: Limits, problems: tuple[Problem, ...]) -> Verdict:
     """What the evidence allows now. Problems with the data forbid a pass, never a failure."""
-    return _failure(state, limits) or _problem(problems) or _silence(state) or _too_little(state, limits) or _passed(state, limits)
+    return (
+        _failure(state, limits) or _silence(state, problems) or _problem(problems) or _too_little(state, limits) or _passed(state, limits)
+    )
 
 
 def _failure(state: EvidenceState, limits: Limits) -> Fail | None:
@@ -238,20 +240,24 @@ def _log_against(view: ReporterEvidence, metric: str, limits: Limits) -> float:
     return max(formulas.log_mean_exp(view.errors), catastrophe)
 
 
-def _problem(problems: tuple[Problem, ...]) -> Wait | None:
-    if not problems:
-        return None
-    return Wait(problems[0].reason, "; ".join(problem.message for problem in problems))
-
-
-def _silence(state: EvidenceState) -> Wait | None:
+def _silence(state: EvidenceState, problems: tuple[Problem, ...]) -> Wait | None:
+    """A canary without requests is named before the doubts about its data, which often follow from that."""
     views = [state.of(reporter) for reporter in REPORTERS]
     if any(view.step.total > 0.0 for view in views):
         return None
     stable = max(view.step_stable for view in views)
     if stable > 0.0:
-        return Wait("NoCanaryTraffic", f"the canary has received no requests in this step, while stable has answered {stable:,.0f}")
-    return Wait("NoTraffic", "the service has received no requests in this step")
+        said = f"the canary has received no requests in this step, while stable has answered {stable:,.0f}"
+        return Wait("NoCanaryTraffic", _sentences(said, problems))
+    return None if problems else Wait("NoTraffic", "the service has received no requests in this step")
+
+
+def _problem(problems: tuple[Problem, ...]) -> Wait | None:
+    return Wait(problems[0].reason, _sentences(problems[0].message, problems[1:])) if problems else None
+
+
+def _sentences(first: str, problems: tuple[Problem, ...]) -> str:
+    return "; ".join([first, *(problem.message for problem in problems)])
 
 
 def _too_little(state: EvidenceState, limits: Limits) -> Wait | None:

@@ -1,0 +1,174 @@
+"""From the samples of a poll to counted slices, and to what is wrong with the data they come from."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from canaryrollout.core.snapshot import Counts, Problem, Reporter, Slice
+from canaryrollout.metrics import errors, queries
+from canaryrollout.metrics.answers import Sample
+from canaryrollout.metrics.provider import Question
+
+_BAD_GRPC = frozenset({"2", "4", "12", "13", "14", "15"})
+"""UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS: the server's faults; HTTP says 200 to them."""
+
+_NO_POD = frozenset({"UH", "UO", "UF", "NC", "NR", "DF"})
+"""Envoy's response flags of requests that no pod has answered."""
+
+_HISTORY_LOST = 50.0
+"""Below so many requests in series new to Prometheus, new series are just that: a new caller, a first 404."""
+
+
+@dataclass
+class _Version:
+    total: float = 0.0
+    errors: float = 0.0
+    timed: float = 0.0
+    fast: float = 0.0
+    born: float = 0.0
+    measured: bool = False
+    """Whether the bucket of the threshold is there at all."""
+
+    @property
+    def counts(self) -> Counts:
+        if not self.measured:
+            return Counts(total=self.total, errors=self.errors)
+        # Buckets of a proxy that was restarted may have shrunk one without the other: never below none, never above all.
+        slow = min(max(self.timed - self.fast, 0.0), self.timed)
+        return Counts(total=self.total, errors=self.errors, slow=slow, timed=self.timed)
+
+
+@dataclass
+class _Piece:
+    canary: _Version = field(default_factory=_Version)
+    stable: _Version = field(default_factory=_Version)
+    unattributed: float = 0.0
+
+    @property
+    def lost_history(self) -> bool:
+        """Prometheus has forgotten its past: everything would count a second time."""
+        return self.stable.born >= _HISTORY_LOST and self.stable.born > self.stable.total / 2.0
+
+
+def read_slices(
+    question: Question, length: int, requests: Iterable[Sample], durations: Iterable[Sample]
+) -> tuple[tuple[Slice, ...], tuple[Problem, ...]]:
+    """The slices of `length` milliseconds that the samples' times end, one per reporter that has any. Raises PrometheusError."""
+    pieces: dict[tuple[int, Reporter], _Piece] = defaultdict(_Piece)
+    for sample in requests:
+        _count_request(question, sample, pieces[sample.time, _reporter(sample)])
+    for sample in durations:
+        _count_duration(question, sample, pieces[sample.time, _reporter(sample)])
+    kept = tuple(
+        Slice(
+            start=(end - length) / 1000.0,
+            end=end / 1000.0,
+            reporter=reporter,
+            canary=piece.canary.counts,
+            stable=piece.stable.counts,
+            unattributed_errors=piece.unattributed,
+        )
+        for (end, reporter), piece in sorted(pieces.items(), key=lambda item: item[0])
+        if not piece.lost_history
+    )
+    return kept, (*_history_problems(pieces.values()), *_latency_problems(question, pieces.values()))
+
+
+def read_freshness(question: Question, time: int, samples: Sequence[Sample], oldest: float) -> tuple[Problem, ...]:
+    """Whether the canary's series are there, all of them, and at most `oldest` seconds old. Raises PrometheusError."""
+    ages = [
+        (time / 1000.0 - sample.value, _reporter(sample), sample.labels.get("pod", ""))
+        for sample in samples
+        if _label(sample, "destination_workload") in question.canary_workloads
+    ]
+    if not ages:
+        return (Problem("NoData", f"Prometheus has no requests to {_names(question)}: there were none, or its proxies are not scraped"),)
+    problems = []
+    for reporter in Reporter:
+        newest = min((age for age, of, _ in ages if of is reporter), default=0.0)
+        if newest > oldest:
+            problems.append(Problem("Stale", f"the newest sample of {_names(question)} (reporter={reporter}) is {newest:.0f} s old"))
+    if any(_reporter(sample) is Reporter.DESTINATION for sample in samples):
+        problems += _pod_problems(question, {pod for age, of, pod in ages if of is Reporter.DESTINATION and age <= oldest})
+    return tuple(problems)
+
+
+def _pod_problems(question: Question, pods: set[str]) -> list[Problem]:
+    if "" in pods:
+        return [Problem("PodLabelMissing", "the series of the canary carry no label pod: requests of several pods cannot be told apart")]
+    if len(pods) < question.canary_pods:
+        said = f"{len(pods)} of {question.canary_pods} pods of {_names(question)} report requests to Prometheus"
+        return [Problem("PodNotScraped", f"{said}: the others are not scraped, or have had no request yet")]
+    return []
+
+
+def _history_problems(pieces: Iterable[_Piece]) -> list[Problem]:
+    if not any(piece.lost_history for piece in pieces):
+        return []
+    return [Problem("HistoryLost", "most series are new to Prometheus at once, as after a loss of its data: they are not counted")]
+
+
+def _latency_problems(question: Question, pieces: Iterable[_Piece]) -> list[Problem]:
+    asked = [piece.canary for piece in pieces if piece.canary.total > 0.0]
+    if not asked or any(version.measured for version in asked):
+        return []
+    edge = queries.latency_edge(question.latency_threshold)
+    wanted = "reaches to no such threshold" if edge is None else f"lacks the edge {edge:g} ms"
+    return [Problem("NoLatencyBucket", f"the duration histogram of {_names(question)} {wanted}: latency cannot be judged")]
+
+
+def _count_request(question: Question, sample: Sample, piece: _Piece) -> None:
+    code, status = _label(sample, "response_code"), sample.labels.get("grpc_response_status", "")
+    bad = code.startswith("5") or status in _BAD_GRPC
+    if "destination_service" in sample.labels:
+        if bad and _reached_no_pod(question, sample):
+            piece.unattributed += sample.value
+        return
+    version = _version(question, sample, piece)
+    version.total += sample.value
+    version.errors += sample.value if bad else 0.0
+    version.born += sample.value if "born" in sample.labels else 0.0
+
+
+def _count_duration(question: Question, sample: Sample, piece: _Piece) -> None:
+    version = _version(question, sample, piece)
+    if _label(sample, "le") == "+Inf":
+        version.timed += sample.value
+    else:
+        version.fast += sample.value
+        version.measured = True
+
+
+def _reached_no_pod(question: Question, sample: Sample) -> bool:
+    host = _label(sample, "destination_service").partition(":")[0]
+    if host == question.service and sample.labels.get("source_workload_namespace") != question.namespace:
+        return False
+    flags = sample.labels.get("response_flags", "")
+    return not flags or not _NO_POD.isdisjoint(flags.split(","))
+
+
+def _version(question: Question, sample: Sample, piece: _Piece) -> _Version:
+    workload = _label(sample, "destination_workload")
+    if workload in question.canary_workloads:
+        return piece.canary
+    if workload in question.stable_workloads:
+        return piece.stable
+    raise errors.invalid("it has a workload that was not asked for")
+
+
+def _reporter(sample: Sample) -> Reporter:
+    try:
+        return Reporter(_label(sample, "reporter"))
+    except ValueError:
+        raise errors.invalid("it has a reporter that was not asked for") from None
+
+
+def _label(sample: Sample, name: str) -> str:
+    try:
+        return sample.labels[name]
+    except KeyError:
+        raise errors.invalid(f"a series lacks the label {name}") from None
+
+
+def _names(question: Question) -> str:
+    return ", ".join(question.canary_workloads) or "the canary"
