@@ -143,7 +143,7 @@ def _down(arguments: argparse.Namespace) -> int:
 
 
 def _daemon(arguments: argparse.Namespace) -> int:
-    from localmesh import daemon
+    from localmesh import daemon  # noqa: PLC0415 (its imports would slow down every other command)
 
     daemon.main(Folder(arguments.folder))
     return 0

@@ -20,11 +20,11 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def call(control_socket: Path, name: str, timeout: float = 60.0, **body: object) -> Object:
+def call(control_socket: Path, name: str, body: Object | None = None, timeout: float = 60.0) -> Object:
     """One call of the control interface; LocalMeshError with its text when it fails or nobody answers."""
     connection = _UnixConnection(control_socket, timeout)
     try:
-        connection.request("POST", f"/{name}", json.dumps(body), {"Content-Type": "application/json"})
+        connection.request("POST", f"/{name}", json.dumps(body or {}), {"Content-Type": "application/json"})
         answer = connection.getresponse()
         text = answer.read().decode()
     except OSError as error:

@@ -53,6 +53,7 @@ class Container:
         name: str,
         image: str,
         process: Process,
+        *,
         probe: Probe | None,
         policy: RestartPolicy,
         changed: Callable[[], None],

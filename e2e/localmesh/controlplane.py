@@ -1,6 +1,7 @@
 """etcd, kube-apiserver and kube-controller-manager."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,7 +42,7 @@ START_TIMEOUT = 60.0
 
 def etcd(binaries: Mapping[str, Path], folder: Folder) -> Process:
     client = f"http://127.0.0.1:{ETCD_PORT}"
-    argv = [
+    argv: list[str | Path] = [
         binaries["etcd"],
         f"--data-dir={folder.sub('etcd')}",
         f"--listen-client-urls={client}",
@@ -57,7 +58,7 @@ def apiserver(binaries: Mapping[str, Path], folder: Folder, credentials: Credent
     policy = folder.path / "audit-policy.yaml"
     policy.write_text(yaml.safe_dump(AUDIT_POLICY))
     key = credentials.service_account_key
-    argv = [
+    argv: list[str | Path] = [
         binaries["kube-apiserver"],
         f"--etcd-servers=http://127.0.0.1:{ETCD_PORT}",
         f"--bind-address={APISERVER_IP}",
@@ -81,7 +82,7 @@ def apiserver(binaries: Mapping[str, Path], folder: Folder, credentials: Credent
 def controller_manager(binaries: Mapping[str, Path], folder: Folder, credentials: Credentials) -> Process:
     user = "kube-controller-manager"
     kubeconfig = credentials.write_kubeconfig(folder.path / f"{user}.kubeconfig", credentials.tokens[user], user)
-    argv = [
+    argv: list[str | Path] = [
         binaries[user],
         f"--kubeconfig={kubeconfig}",
         f"--controllers={','.join(CONTROLLERS)}",
@@ -101,11 +102,9 @@ async def wait_for_apiserver(process: Process, credentials: Credentials, token: 
         if kube is None and credentials.ca.exists():
             kube = Kube(APISERVER_URL, token, credentials.ca)
         if kube is not None:
-            try:
+            with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError):
                 await kube.get("/readyz")
                 return kube
-            except (ApiError, aiohttp.ClientError, TimeoutError):
-                pass
         await asyncio.sleep(0.1)
     raise LocalMeshError(f"{process.name} did not become ready:\n{process.tail()}")
 
@@ -114,7 +113,7 @@ async def install_crds(kube: Kube, source: Path) -> None:
     """Create the CustomResourceDefinitions of a YAML file and wait until they are served."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     with source.open() as text:
-        crds: list[Object] = [crd for crd in yaml.load_all(text, Loader=loader) if crd]  # noqa: S506 (a safe loader)
+        crds: list[Object] = [crd for crd in yaml.load_all(text, Loader=loader) if crd]
     await asyncio.gather(*(_install_crd(kube, crd) for crd in crds))
 
 

@@ -5,11 +5,10 @@ import contextlib
 import logging
 import signal
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import aiohttp
 
-from localmesh import controlplane, istiod, locate, node
+from localmesh import controlplane, istiod, node, programs
 from localmesh.addresses import PROMETHEUS_IP, PROMETHEUS_PORT, GatewayPorts
 from localmesh.control import serve_control
 from localmesh.credentials import Credentials
@@ -23,16 +22,6 @@ from localmesh.state import Folder
 
 log = logging.getLogger(__name__)
 
-PROGRAMS = [
-    "etcd",
-    "kube-apiserver",
-    "kube-controller-manager",
-    "pilot-discovery",
-    "prometheus",
-    "meshkit",
-    "envoy",
-]
-SHIMS = [*PROGRAMS, "kubectl", "istioctl", "helm"]
 READY_TIMEOUT = 60.0
 
 
@@ -41,7 +30,7 @@ class Daemon:
 
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
-        self.binaries = locate.ensure(SHIMS)
+        self.binaries = programs.installed(folder)
         self.parts = Parts(self._part_failed)
         self.gateway_ports = GatewayPorts()
         self.ready = False
@@ -87,7 +76,6 @@ class Daemon:
         self.shut_down()
 
     async def _start(self) -> None:
-        make_shims(self.folder.sub("shims"), self.binaries)
         self.credentials = Credentials.create(self.folder.sub("credentials"))
         self.targets = Targets(self.folder.sub("prometheus") / "targets.json")
         self.parts.add(controlplane.etcd(self.binaries, self.folder))
@@ -118,7 +106,7 @@ class Daemon:
     async def _start_istio(self) -> None:
         self.istiods = istiod.Istiods(self.folder, self.credentials)
         await self.kube.apply(istiod.namespace())
-        await controlplane.install_crds(self.kube, locate.istio_crds())
+        await controlplane.install_crds(self.kube, programs.crds(self.folder))
         for manifest in [*istiod.root_objects(), *istiod.injector(), default_namespace()]:
             await self.kube.apply(manifest)
         await self.new_istiod(0)
@@ -149,7 +137,8 @@ class Daemon:
         """Start one more Prometheus; returns its URL."""
         port = self._prometheus_port
         self._prometheus_port += 1
-        self.parts.add(prometheus(self.binaries, self.folder, self.targets.path, name, port, interval))
+        part = prometheus(self.binaries, self.folder, self.targets.path, name=name, port=port, interval=interval)
+        self.parts.add(part)
         return f"http://{PROMETHEUS_IP}:{port}"
 
     async def _stop(self) -> None:
@@ -160,13 +149,6 @@ class Daemon:
         for client in ("http", "kube"):
             if hasattr(self, client):
                 await getattr(self, client).close()
-
-
-def make_shims(folder: Path, binaries: dict[str, Path]) -> None:
-    """Commands that containers and the mesh's shell find first on their PATH."""
-    for name, path in binaries.items():
-        (folder / name).symlink_to(path)
-    (folder / "pilot-agent").symlink_to(binaries["meshkit"])
 
 
 def default_namespace() -> Object:

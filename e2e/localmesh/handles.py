@@ -7,7 +7,8 @@ from localmesh.addresses import ENVOY_ADMIN_PORT
 from localmesh.kube import Object
 from localmesh.podspec import PROXY_CONTAINER
 
-Control = Callable[..., Object]
+Control = Callable[[str, Object], Object]
+"""Call of the control interface by name."""
 
 
 class Part:
@@ -18,7 +19,7 @@ class Part:
         self.name = name
 
     def _operate(self, operation: str) -> None:
-        self._control("operate", part=self.name, operation=operation)
+        self._control("operate", {"part": self.name, "operation": operation})
 
     def stop(self) -> None:
         """End it; it stays down until `start`."""
@@ -58,8 +59,8 @@ class Envoy(Part):
     def admin(self, path: str, method: str = "GET", timeout: float = 10.0) -> str:
         """Answer of the admin interface, such as `/config_dump?resource=dynamic_route_configs`."""
         url = f"http://{self._ip()}:{ENVOY_ADMIN_PORT}{path}"
-        request = urllib.request.Request(url, method=method)  # noqa: S310 (always http)
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+        request = urllib.request.Request(url, method=method)
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
             text: bytes = answer.read()
         return text.decode()
 

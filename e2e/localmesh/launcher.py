@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-from localmesh import netns
+from localmesh import netns, programs
 from localmesh.client import call
 from localmesh.errors import LocalMeshError
 from localmesh.state import ENV, Folder
@@ -29,10 +29,12 @@ def mesh(folder: Folder) -> Iterator[subprocess.Popen[bytes]]:
 
     Gives its daemon, whose end is the mesh's end.
     """
+    netns.check_machine()
     _clear_remains(folder)
+    folder.prepare()
+    programs.install(folder)
     netns.enter_new_namespace()
     netns.adopt_orphans()
-    folder.prepare()
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _interrupt)
     daemon = _start_daemon(folder)

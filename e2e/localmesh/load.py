@@ -2,10 +2,9 @@
 
 import contextlib
 import json
-import os
+import secrets
 import signal
 import subprocess
-import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ class Load:
         rate = Path(f"{self._out}.rps")
         fresh = rate.with_suffix(".new")
         fresh.write_text(str(rps))
-        os.replace(fresh, rate)
+        fresh.replace(rate)
 
     def stop(self) -> None:
         """End it; requests under way are finished and recorded. LocalMeshError when it failed."""

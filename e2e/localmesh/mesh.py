@@ -51,8 +51,8 @@ class Mesh:
     def _sync(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    def _call(self, name: str, **body: object) -> Object:
-        return call(self.folder.control_socket, name, **body)
+    def _call(self, name: str, body: Object | None = None) -> Object:
+        return call(self.folder.control_socket, name, body)
 
     # --- Kubernetes -------------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Mesh:
 
     def start_istiod(self, replica: int, timeout: float = 30.0) -> None:
         """Start one more istiod (replica 1, 2, 3) and wait until it is ready. Ends with `stop_istiod`."""
-        self._call("istiod", replica=replica)
+        self._call("istiod", {"replica": replica})
         path = f"/api/v1/namespaces/istio-system/pods/istiod-{replica}"
         self.wait(lambda: _is_ready(self.find(path)), timeout, f"istiod-{replica}")
 
@@ -196,16 +196,16 @@ class Mesh:
     def new_prometheus(self, name: str, interval: str = "5s") -> Prometheus:
         """One more Prometheus that scrapes the same proxies, at an interval of its own."""
         part = f"prometheus-{name}"
-        return Prometheus(self._call, part, self._call("prometheus", name=part, interval=interval)["url"])
+        return Prometheus(self._call, part, self._call("prometheus", {"name": part, "interval": interval})["url"])
 
     def scrape(self, namespace: str, pod: str, wanted: bool) -> None:
         """Stop, or resume, the scraping of one pod by every Prometheus."""
-        self._call("scrape", namespace=namespace, pod=pod, scrape=wanted)
+        self._call("scrape", {"namespace": namespace, "pod": pod, "scrape": wanted})
 
     def query(self, promql: str, url: str | None = None) -> list[Object]:
         """Result of an instant query."""
         address = f"{url or self.prometheus_url}/api/v1/query?{urllib.parse.urlencode({'query': promql})}"
-        with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 (always http)
+        with urllib.request.urlopen(address, timeout=10) as answer:
             return list(json.load(answer)["data"]["result"])
 
     # --- traffic, parts, time ---------------------------------------------------------------------------------

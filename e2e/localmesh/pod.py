@@ -1,10 +1,12 @@
 """One pod's life: address, containers, status, orderly end."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from localmesh import podspec
@@ -98,7 +100,7 @@ class Pod:
         if name == podspec.PROXY_CONTAINER:
             identity = await self._identity()
             env |= identity.environment()
-            argv = arguments(self.node.binaries["envoy"], self._write_bootstrap(identity, home))
+            argv: Sequence[str] = arguments(self.node.binaries["envoy"], self._write_bootstrap(identity, home))
         else:
             argv = podspec.command(self.manifest, spec, self.ip, env)
         log_file = self.node.folder.logs / "pods" / f"{self.namespace}_{self.name}_{name}.log"
@@ -106,7 +108,7 @@ class Pod:
         process = Process(part, argv, log_file, env={"PATH": self.node.path()} | env, cwd=home)
         policy: RestartPolicy = self.manifest["spec"].get("restartPolicy", "Always")
         probe = podspec.readiness_probe(self.manifest, spec, self.ip)
-        return Container(name, spec.get("image", ""), process, probe, policy, self._changed)
+        return Container(name, spec.get("image", ""), process, probe=probe, policy=policy, changed=self._changed)
 
     def _changed(self) -> None:
         self._dirty.set()
@@ -154,7 +156,7 @@ class Pod:
 
     def _start_relay(self, istiod: str) -> str:
         address = f"{self.ip}:{XDS_RELAY_PORT}"
-        argv = [self.node.binaries["meshkit"], "relay", "--listen", address, "--to", istiod]
+        argv = [str(self.node.binaries["meshkit"]), "relay", "--listen", address, "--to", istiod]
         log_file = self.node.folder.logs / "pods" / f"{self.namespace}_{self.name}_xds-relay.log"
         self.relay = Process(f"pod/{self.namespace}/{self.name}/xds-relay", argv, log_file)
         self.relay.start()
@@ -179,10 +181,8 @@ class Pod:
         """Go on serving until clients know that the endpoint is leaving, unless the deletion is forced."""
         self._dirty.set()
         grace = self.manifest["metadata"].get("deletionGracePeriodSeconds", 30)
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._gone.wait(), min(DRAIN_SECONDS, grace))
-        except TimeoutError:
-            pass
 
     async def _stop_processes(self) -> None:
         """Workloads first: the Envoy carries their last answers."""

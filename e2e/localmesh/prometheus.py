@@ -1,7 +1,6 @@
 """Prometheus, scraping every proxy of the mesh as Istio's usual PodMonitor would."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +64,7 @@ def replace_file(path: Path, text: str) -> None:
     """Write a file so that a reader sees the old or the new text, never a part."""
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(text)
-    os.replace(fresh, path)
+    fresh.replace(path)
 
 
 def configuration(targets: Path, scrape_interval: str) -> dict[str, Any]:
@@ -85,13 +84,13 @@ def configuration(targets: Path, scrape_interval: str) -> dict[str, Any]:
 
 
 def prometheus(
-    binaries: Mapping[str, Path], folder: Folder, targets: Path, name: str, port: int, interval: str
+    binaries: Mapping[str, Path], folder: Folder, targets: Path, *, name: str, port: int, interval: str
 ) -> Process:
     """One Prometheus. `name` is its part name, log name and data folder; `interval` like "5s"."""
     home = folder.sub("prometheus", name)
     config = home / "prometheus.yml"
     config.write_text(yaml.safe_dump(configuration(targets, interval), sort_keys=False))
-    argv = [
+    argv: list[str | Path] = [
         binaries["prometheus"],
         f"--config.file={config}",
         f"--storage.tsdb.path={home / 'data'}",
