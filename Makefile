@@ -47,12 +47,13 @@ bench: $(STAMP) ## The benchmarks of the README, on the local mesh
 mesh: $(STAMP) ## A mesh to play with until Ctrl-C
 	@python -m localmesh up
 
-crds: $(STAMP) ## Regenerate the CRD and the API reference from the models
+crds: $(STAMP) ## Regenerate the CRD and the reference pages
 	@python -m canaryrollout.api.crd
 	python -m canaryrollout.api.reference
+	python scripts/generate.py
 
 chart: $(STAMP) ## Regenerate deploy/kustomize from the chart
-	@python scripts/kustomize
+	@python scripts/kustomize.py
 
 constraints: ## Pin the newest allowed versions of all dependencies
 	@scripts/constraints --upgrade

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Writes deploy/kustomize from the chart with its default values. --check compares instead."""
+
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "e2e"))
+
+from chartkit import NAMESPACE, Object, render  # noqa: E402 - e2e is not installed
+
+FOLDER = ROOT / "deploy" / "kustomize"
+NOTE = "# Generated from charts/canaryrollout by `make chart`; do not edit. Change it by an overlay.\n"
+HELM_LABELS = ("helm.sh/chart", "app.kubernetes.io/managed-by")
+RESOURCES = ("namespace.yaml", "crd.yaml", "rbac.yaml", "operator.yaml")
+RBAC = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+
+
+def files() -> dict[str, str]:
+    """Name and text of every file."""
+    manifests = [_without_helm(found) for found in render()]
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": _restricted()}}
+    groups = {
+        "namespace.yaml": [namespace],
+        "crd.yaml": [found for found in manifests if found["kind"] == "CustomResourceDefinition"],
+        "rbac.yaml": [found for found in manifests if found["kind"] in RBAC],
+        "operator.yaml": [found for found in manifests if found["kind"] not in (*RBAC, "CustomResourceDefinition")],
+    }
+    texts = {name: NOTE + yaml.safe_dump_all(found, sort_keys=False, width=110) for name, found in groups.items()}
+    kustomization = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": list(RESOURCES)}
+    return texts | {"kustomization.yaml": NOTE + yaml.safe_dump(kustomization, sort_keys=False)}
+
+
+def _restricted() -> dict[str, str]:
+    return {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+def _without_helm(manifest: Object) -> Object:
+    for metadata in (manifest["metadata"], manifest.get("spec", {}).get("template", {}).get("metadata", {})):
+        for label in HELM_LABELS:
+            metadata.get("labels", {}).pop(label, None)
+    manifest["metadata"].pop("annotations", None)
+    return manifest
+
+
+def main() -> int:
+    """Write or compare; 1 on drift."""
+    wanted = files()
+    if "--check" in sys.argv[1:]:
+        drifted = [name for name, text in wanted.items() if not (FOLDER / name).exists() or (FOLDER / name).read_text() != text]
+        print("".join(f"deploy/kustomize/{name} is not what the chart renders: run `make chart`\n" for name in drifted), end="")
+        return int(bool(drifted))
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, text in wanted.items():
+        (FOLDER / name).write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
