@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from localmesh.addresses import ENVOY_ADMIN_PORT, ENVOY_STATS_PORT, http_proxy_port
+from localmesh.telemetry import SERVICE_VARIABLE, environment_variable
 
 XDS_CLUSTER = "xds-grpc"
 ISTIO_VERSION = "1.31.0"
@@ -55,15 +56,15 @@ class Identity:
 
     def environment(self) -> dict[str, str]:
         """What the stats logger of localmesh.telemetry reads about the proxy's own workload."""
-        return {
-            "LOCALMESH_WORKLOAD": self.workload,
-            "LOCALMESH_NAMESPACE": self.namespace,
-            "LOCALMESH_APP": self.labels.get("app", "unknown"),
-            "LOCALMESH_VERSION": self.labels.get("version", "unknown"),
-            "LOCALMESH_CANONICAL_SERVICE": self.canonical_service,
-            "LOCALMESH_CANONICAL_REVISION": self.canonical_revision,
-            "LOCALMESH_SERVICE": self.service,
+        labels = {
+            "workload": self.workload,
+            "workload_namespace": self.namespace,
+            "app": self.labels.get("app", "unknown"),
+            "version": self.labels.get("version", "unknown"),
+            "canonical_service": self.canonical_service,
+            "canonical_revision": self.canonical_revision,
         }
+        return {environment_variable(label): value for label, value in labels.items()} | {SERVICE_VARIABLE: self.service}
 
     def node_message(self) -> dict[str, Any]:
         """Envoy's `node`: how istiod knows which proxy asks."""

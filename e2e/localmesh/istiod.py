@@ -16,7 +16,7 @@ from localmesh.credentials import Credentials
 from localmesh.kube import Object
 from localmesh.podspec import ADDRESS_ANNOTATION, PROXY_IMAGE
 from localmesh.state import Folder
-from localmesh.telemetry import envoy_filters
+from localmesh.telemetry import envoy_filter
 
 ROOT_NAMESPACE = "istio-system"
 
@@ -134,7 +134,7 @@ def root_objects() -> list[Object]:
         "metadata": {"name": "default", "namespace": ROOT_NAMESPACE},
         "spec": {"mtls": {"mode": "DISABLE"}},
     }
-    return [service, plain_text, *envoy_filters(ROOT_NAMESPACE)]
+    return [service, plain_text, envoy_filter(ROOT_NAMESPACE)]
 
 
 def injector() -> list[Object]:
