@@ -68,21 +68,22 @@ def api_error(status: int, body: bytes, headers: Mapping[str, str], *, json_patc
     message = str(answer.get("message") or _phrase(status))[:_MESSAGE_LIMIT]
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}:
         return Unavailable(status, reason, message, _retry_after(headers))
-    details = answer.get("details")
-    names_object = isinstance(details, dict) and bool(details.get("name"))
-    return _class_of(status, reason, names_object, json_patch)(status, reason, message)
+    error = _class_of(status, reason, json_patch, answer.get("details") or {})
+    if error is PreconditionFailed:
+        message = "the patch no longer fits the object: a test failed or a path is gone"
+    return error(status, reason, message)
 
 
-def _class_of(status: int, reason: str, names_object: bool, json_patch: bool) -> type[ApiError]:
+def _class_of(status: int, reason: str, json_patch: bool, details: Mapping[str, Any]) -> type[ApiError]:
     match status:
         case HTTPStatus.NOT_FOUND:
             # An unserved type answers with plain text or a Status without a name.
-            return NotFound if names_object else KindMissing
+            return NotFound if details.get("name") else KindMissing
         case HTTPStatus.CONFLICT:
             return AlreadyExists if reason == "AlreadyExists" else Conflict
         case HTTPStatus.UNPROCESSABLE_ENTITY:
-            # What fails while a patch is being applied knows no object yet; a refused result names it.
-            return PreconditionFailed if json_patch and not names_object else Invalid
+            # A patch that cannot be applied is refused without details; a refused result says what is wrong with it.
+            return PreconditionFailed if json_patch and not details else Invalid
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return Forbidden
         case _:
