@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import kopf
 import structlog
@@ -55,7 +56,7 @@ def run(settings: Settings, kubeconfig: Path | None, context: str | None) -> int
     try:
         return asyncio.run(_main(settings, kubeconfig, context))
     except ConfigError as error:
-        log.error("no cluster to work on", error=str(error))
+        log.error("no cluster to work on", error=str(error))  # noqa: TRY400 - the message says it all
         return 2
 
 
@@ -197,7 +198,7 @@ class OperatorProcess:
         return self._age() if self._directory.all() else None
 
 
-def _login(**kwargs: object) -> kopf.ConnectionInfo | None:
+def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
     if os.environ.get("KUBECONFIG"):
         return kopf.login_with_kubeconfig(**kwargs)
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)

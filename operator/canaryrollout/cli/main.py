@@ -11,7 +11,7 @@ import typer
 from canaryrollout import __version__
 from canaryrollout.settings import SettingsError, load, options
 
-app = typer.Typer(name="canaryrollout", no_args_is_help=True, add_completion=True, help="Progressive canary rollouts on Istio, proved step by step.")
+app = typer.Typer(name="canaryrollout", no_args_is_help=True, help="Progressive canary rollouts on Istio, proved step by step.")
 
 
 @app.command()

@@ -1,10 +1,10 @@
 """Versions of a service from its pods and EndpointSlices. Pure reading of raw objects."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from canaryrollout.core.snapshot import Raw, VersionPods
+from canaryrollout.mesh.proxies import workload_of
 
 _FAILING = frozenset({"CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError"})
 
@@ -38,17 +38,6 @@ def ready_pods(slices: Iterable[Raw]) -> set[str]:
             if conditions.get("ready") and not conditions.get("terminating") and target.get("kind") == "Pod":
                 names.add(target["name"])
     return names
-
-
-def workload_of(pod: Raw) -> str:
-    """The workload as Istio's metrics name it: a Deployment for its ReplicaSet's pods, else the controller, else the pod."""
-    metadata: Mapping[str, Any] = pod["metadata"]
-    owner = next((o for o in metadata.get("ownerReferences") or [] if o.get("controller")), None)
-    if owner is None:
-        return str(metadata["name"])
-    digest = (metadata.get("labels") or {}).get("pod-template-hash")
-    name = str(owner["name"])
-    return name.removesuffix(f"-{digest}") if owner.get("kind") == "ReplicaSet" and digest else name
 
 
 def _failing(pod: Raw) -> list[str]:

@@ -5,7 +5,7 @@ proxy; on the way out the routes first, and only after their proof the subsets.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from canaryrollout.api.spec import CanaryRolloutSpec
@@ -92,14 +92,28 @@ def make_plan(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: S
     service = named(mesh.virtual_services, routing.virtual_service)
     subsets = _subset_write(target, routing, spec, host, rule)
     wanted = tuple(subset.name for subset in target.subsets)
-    clusters = Expectation(host.namespace, host.fqdn, routing.virtual_service, wanted)
+    clusters = Expectation(host.namespace, host.fqdn, routing.virtual_service, wanted, revision=_revision(rule))
     if not target.write_routes:
         return MeshPlan(subsets, clusters, None, None, None)
     routes = _route_write(target, routing, host, service)
-    splits = None
-    if service is not None:
-        splits = Expectation(host.namespace, host.fqdn, routing.virtual_service, wanted, vs.expected_splits(service, host))
+    splits = _splits_expectation(clusters, service, host) if service is not None else None
     return MeshPlan(subsets, clusters, routes, splits, _cleanup(target, routing, spec, rule), target.clusters_first)
+
+
+def _splits_expectation(clusters: Expectation, service: Raw, host: ServiceHost) -> Expectation:
+    allowed, required = vs.expected_splits(service, host)
+    return replace(
+        clusters,
+        splits=allowed,
+        required=required,
+        revision=_revision(service),
+        sidecars=vs.in_mesh(service),
+        visible_in=vs.visible_in(service),
+    )
+
+
+def _revision(item: Raw | None) -> str:
+    return str(item["metadata"]["resourceVersion"]) if item is not None else ""
 
 
 def named(objects: tuple[Raw, ...], name: str) -> Raw | None:

@@ -75,6 +75,14 @@ class Expectation:
     subsets: tuple[str, ...]
     splits: tuple[tuple[tuple[str, str, int], ...], ...] = ()
     """Each split is a sorted tuple of (host FQDN, subset or "", weight)."""
+    required: tuple[tuple[tuple[str, str, int], ...], ...] = ()
+    """Splits that every relevant proxy must show: those of routes that no match keeps from some proxies."""
+    revision: str = ""
+    """resourceVersion of the object that was written: a proof of one revision says nothing about another."""
+    sidecars: bool = True
+    """Whether the VirtualService applies to sidecars (gateway "mesh"), so that they must not keep default routes."""
+    visible_in: tuple[str, ...] = ()
+    """Namespaces that may see the VirtualService (exportTo); empty: all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,9 @@ from canaryrollout.core.snapshot import Raw
 Entry = Mapping[str, Any]
 """One element of http[].route[]: destination, weight, headers."""
 
+EnvoySplit = tuple[tuple[str, str, int], ...]
+"""Sorted (host FQDN, subset, weight)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -95,9 +98,8 @@ def routes_service(virtual_service: Raw, host: ServiceHost) -> bool:
 
 def claims_host(virtual_service: Raw, host: ServiceHost) -> bool:
     """Whether the VirtualService applies to the service's own host inside the mesh (two such are not merged by Istio)."""
-    spec = virtual_service.get("spec", {})
-    in_mesh = "mesh" in (spec.get("gateways") or ["mesh"])
-    return in_mesh and any(host.matches(name, virtual_service["metadata"]["namespace"]) for name in spec.get("hosts") or [])
+    hosts = virtual_service.get("spec", {}).get("hosts") or []
+    return in_mesh(virtual_service) and any(host.matches(name, virtual_service["metadata"]["namespace"]) for name in hosts)
 
 
 def moving_routes(virtual_service: Raw, host: ServiceHost, stable: str, canary: str) -> tuple[RouteRecord, ...]:
@@ -205,20 +207,45 @@ def new_virtual_service(name: str, namespace: str, host: ServiceHost, subset: st
     }
 
 
-def expected_splits(virtual_service: Raw, host: ServiceHost) -> tuple[tuple[tuple[str, str, int], ...], ...]:
-    """What Envoy must show for each HTTP route that involves the service: (host, subset, weight), weight 0 left out.
+def expected_splits(virtual_service: Raw, host: ServiceHost) -> tuple[tuple[EnvoySplit, ...], tuple[EnvoySplit, ...]]:
+    """What Envoy may show for the HTTP routes that involve the service, and what it must show: (allowed, required).
 
-    Envoy omits weight-0 destinations where others remain (measured with istiod 1.31).
+    A split is (host, subset, weight) of each destination; weight 0 is left out, as Envoy omits it where others remain
+    (measured with istiod 1.31). Not required is what only some proxies get (matches by source, gateway or port), and
+    what follows a route that catches everything, where Istio stops.
     """
     namespace = virtual_service["metadata"]["namespace"]
-    splits = set()
+    allowed, required, shadowed = set(), set(), False
     for route in http_routes(virtual_service):
         entries = list(route.get("route") or [])
-        if not service_entries(virtual_service, route, host):
-            continue
-        weighted = ((entry, weight_of(entry, entries)) for entry in entries)
-        splits.add(tuple(sorted((_fqdn(entry, namespace, host), subset_of(entry), weight) for entry, weight in weighted if weight > 0)))
-    return tuple(sorted(splits))
+        if service_entries(virtual_service, route, host):
+            weighted = ((entry, weight_of(entry, entries)) for entry in entries)
+            split = tuple(sorted((_fqdn(entry, namespace, host), subset_of(entry), weight) for entry, weight in weighted if weight > 0))
+            allowed.add(split)
+            if not shadowed and any(not set(match) & _PROXY_SPECIFIC for match in route.get("match") or [{}]):
+                required.add(split)
+        shadowed = shadowed or _catches_all(route)
+    return tuple(sorted(allowed)), tuple(sorted(required))
+
+
+_PROXY_SPECIFIC = frozenset({"sourceLabels", "sourceNamespace", "gateways", "port"})
+
+
+def _catches_all(route: Mapping[str, Any]) -> bool:
+    matches = route.get("match") or [{}]
+    return any(set(match) <= {"name", "uri"} and (match.get("uri") or {"prefix": "/"}) == {"prefix": "/"} for match in matches)
+
+
+def in_mesh(virtual_service: Raw) -> bool:
+    """Whether it applies to sidecars."""
+    return "mesh" in (virtual_service.get("spec", {}).get("gateways") or ["mesh"])
+
+
+def visible_in(virtual_service: Raw) -> tuple[str, ...]:
+    """The namespaces whose proxies see it; empty: all."""
+    exported = virtual_service.get("spec", {}).get("exportTo") or ["*"]
+    own = str(virtual_service["metadata"]["namespace"])
+    return () if "*" in exported else tuple(sorted(own if name == "." else str(name) for name in exported))
 
 
 def _fqdn(entry: Entry, namespace: str, host: ServiceHost) -> str:

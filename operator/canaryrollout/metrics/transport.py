@@ -1,8 +1,7 @@
 """The HTTP session under prometheus-api-client, hardened against servers that stall, lie or flood.
 
 What the library leaves open and where it is closed here:
-- its time-out is per socket read, so that a trickling answer never ends: a Call can be cut from another thread, which shuts
-  the socket down;
+- its time-out is per socket read, so that a trickling answer never ends: a Call can be cut from another thread;
 - it retries and obeys Retry-After for hours: the adapter is mounted after construction (its own mount shadows earlier ones)
   and never retries;
 - it follows redirects, and hands its headers to the target: any redirect is an error;

@@ -106,7 +106,17 @@ def test_every_write_names_what_it_expects_to_find() -> None:
 
 def test_envoys_view_leaves_weight_zero_out_and_takes_a_lone_destination_as_all() -> None:
     service = virtual_service([{"route": [destination("v1", 100), destination("v2", 0)]}, {"route": [destination("v1")]}])
-    assert vs.expected_splits(service, HOST) == ((("reviews.shop.svc.cluster.local", "v1", 100),),)
+    only = ((("reviews.shop.svc.cluster.local", "v1", 100),),)
+    assert vs.expected_splits(service, HOST) == (only, only)
+
+
+def test_a_route_that_only_some_proxies_get_is_allowed_but_not_required() -> None:
+    pinned = {"match": [{"sourceLabels": {"app": "tester"}}], "route": [destination("v2")]}
+    service = virtual_service([pinned, {"route": [destination("v1", 90), destination("v2", 10)]}, {"route": [destination("v3")]}])
+    allowed, required = vs.expected_splits(service, HOST)
+    host = "reviews.shop.svc.cluster.local"
+    assert set(allowed) == {((host, "v2", 100),), ((host, "v1", 90), (host, "v2", 10)), ((host, "v3", 100),)}
+    assert required == (((host, "v1", 90), (host, "v2", 10)),)
 
 
 # --- properties ---
