@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the generated pages: the chart's README and the references of settings and metrics. --check compares instead."""
+"""Writes the generated pages: the chart's README, and the references of settings, metrics and transitions. --check compares instead."""
 
 import difflib
 import json
@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from canaryrollout.api.quantities import format_duration
+from canaryrollout.core.machine import TABLE
 from canaryrollout.settings import Group, Settings, options
 from canaryrollout.telemetry import Metrics
 
@@ -58,6 +59,20 @@ def metrics_page() -> str:
         "| metric | type | meaning |\n|---|---|---|",
         rows,
     )
+
+
+def transitions_page() -> str:
+    """The machine's table as a diagram and a list."""
+    edges = [(phase.value, rule.event, rule.phase.value) for phase, rules in TABLE.items() for rule in rules]
+    unique = list(dict.fromkeys(edges))
+    diagram = "\n".join(f"    {start} --> {end}: {event}" for start, event, end in unique)
+    text = (
+        "In each phase the rules are tried in this order, and at most one fires per pass. "
+        "[What the phases mean](../explanation/phases.md).\n\n"
+        f"```mermaid\nstateDiagram-v2\n    [*] --> Pending\n{diagram}\n```"
+    )
+    rows = [f"| `{start}` | {event} | `{end}` |" for start, event, end in unique]
+    return _page("Transitions", text, "| in phase | when | go to |\n|---|---|---|", rows)
 
 
 def chart_page() -> str:
@@ -109,6 +124,7 @@ def _page(title: str, text: str, head: str, rows: list[str]) -> str:
 PAGES = {
     "docs/reference/settings.md": settings_page,
     "docs/reference/metrics.md": metrics_page,
+    "docs/reference/transitions.md": transitions_page,
     "charts/canaryrollout/README.md": chart_page,
 }
 

@@ -129,6 +129,9 @@ class Settings(Group):
     watch_namespaces: Annotated[tuple[Name, ...], BeforeValidator(_split_list)] = Field(
         default=(), description="Namespaces whose CanaryRollouts are served; all when empty."
     )
+    proxy_namespaces: Annotated[tuple[Name, ...], BeforeValidator(_split_list)] = Field(
+        default=(), description="With watched namespaces: further ones in which callers or gateways run, whose pods may be read."
+    )
     identity: Annotated[str, Field(min_length=1, max_length=253)] = Field(
         description="Name of this process in the Lease; POD_NAME by default, else one of its own."
     )
@@ -140,6 +143,11 @@ class Settings(Group):
     istio: IstioSettings
     server: ServerSettings
     log: LogSettings
+
+    @property
+    def namespaces_with_proxies(self) -> tuple[str, ...]:
+        """Where the pods of proxies may be read; empty: everywhere."""
+        return tuple(dict.fromkeys((*self.watch_namespaces, *self.proxy_namespaces))) if self.watch_namespaces else ()
 
 
 class Option(BaseModel):

@@ -63,6 +63,12 @@ def test_two_processes_outside_pods_have_two_identities() -> None:
     assert load(URL, {}).identity != load(URL, {}).identity
 
 
+def test_pods_are_read_where_rollouts_and_where_proxies_are() -> None:
+    assert load(URL | {"proxy_namespaces": ["gateways"]}, {}).namespaces_with_proxies == ()
+    settings = load(URL | {"watch_namespaces": ["shop"], "proxy_namespaces": ["gateways", "shop"]}, {})
+    assert settings.namespaces_with_proxies == ("shop", "gateways")
+
+
 def test_the_lease_may_live_in_another_namespace() -> None:
     settings = load(URL | {"lease_namespace": "leases"}, {"POD_NAMESPACE": "canary"})
     assert (settings.namespace, settings.lease.namespace) == ("canary", "leases")
