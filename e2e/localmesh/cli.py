@@ -137,8 +137,7 @@ def _down(arguments: argparse.Namespace) -> int:
         deadline = time.monotonic() + 20
         while place.running() and time.monotonic() < deadline:
             time.sleep(0.1)
-    if recorded.namespace != netns.namespace_id():
-        netns.kill_all_in(recorded.namespace)
+    place.kill_remains()
     return 0
 
 

@@ -1,9 +1,11 @@
 """Handles on single parts of a running mesh: stop, freeze, kill, start."""
 
+import time
 import urllib.request
 from collections.abc import Callable
 
 from localmesh.addresses import ENVOY_ADMIN_PORT
+from localmesh.errors import LocalMeshError
 from localmesh.kube import Object
 from localmesh.podspec import PROXY_CONTAINER
 
@@ -47,6 +49,26 @@ class Prometheus(Part):
     def __init__(self, control: Control, name: str, url: str) -> None:
         super().__init__(control, name)
         self.url = url
+
+    def start(self) -> None:
+        """Start it and wait until it answers queries."""
+        super().start()
+        self.wait_ready()
+
+    def wait_ready(self, timeout: float = 30.0) -> None:
+        """Wait until it answers queries; LocalMeshError after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while not self._ready():
+            if time.monotonic() > deadline:
+                raise LocalMeshError(f"{self.name} was not ready after {timeout:.0f} s")
+            time.sleep(0.1)
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
 
 class Envoy(Part):

@@ -45,7 +45,7 @@ def mesh(folder: Folder) -> Iterator[subprocess.Popen[bytes]]:
         for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(signum, signal.SIG_IGN)
         _stop_daemon(daemon)
-        netns.kill_all_in(netns.namespace_id())
+        netns.kill_all(lambda: netns.processes_in(netns.namespace_id()))
 
 
 def _interrupt(_signum: int, _frame: FrameType | None) -> None:
@@ -56,9 +56,7 @@ def _clear_remains(folder: Folder) -> None:
     """Refuse a name that is in use; end what a crashed mesh of that name left behind."""
     if folder.running():
         raise LocalMeshError(f"the mesh {folder.path.name!r} is already running (see `status`, `down`)")
-    recorded = folder.recorded()
-    if recorded and recorded.namespace != netns.namespace_id():
-        netns.kill_all_in(recorded.namespace)
+    folder.kill_remains()
 
 
 def _start_daemon(folder: Folder) -> subprocess.Popen[bytes]:
@@ -69,7 +67,7 @@ def _start_daemon(folder: Folder) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONPATH": python_path()},
+            env=os.environ | {"PYTHONPATH": python_path(), ENV: str(folder.path)},
             start_new_session=True,
             preexec_fn=lambda: netns.die_with_parent(parent),  # noqa: PLW1509 (single-threaded here)
         )

@@ -196,7 +196,10 @@ class Mesh:
     def new_prometheus(self, name: str, interval: str = "5s") -> Prometheus:
         """One more Prometheus that scrapes the same proxies, at an interval of its own."""
         part = f"prometheus-{name}"
-        return Prometheus(self._call, part, self._call("prometheus", {"name": part, "interval": interval})["url"])
+        url = self._call("prometheus", {"name": part, "interval": interval})["url"]
+        started = Prometheus(self._call, part, url)
+        started.wait_ready()
+        return started
 
     def scrape(self, namespace: str, pod: str, wanted: bool) -> None:
         """Stop, or resume, the scraping of one pod by every Prometheus."""

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from localmesh.addresses import NODE_IP, POD_RANGE
@@ -109,13 +110,21 @@ def processes_in(namespace: int) -> list[int]:
     return found
 
 
-def kill_all_in(namespace: int, timeout: float = 10.0) -> None:
-    """Kill every other process of a namespace and wait until they are gone.
+def has_environment(pid: int, name: str, value: str) -> bool:
+    """Whether a process was started with an environment variable of that value."""
+    try:
+        return f"{name}={value}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
-    Killing a namespace's first process leaves the others running, so they are found by namespace identity.
+
+def kill_all(find: Callable[[], list[int]], timeout: float = 10.0) -> None:
+    """Kill all processes that `find` finds, again and again until it finds none.
+
+    Killing a namespace's first process leaves the others running, so they have to be found one by one.
     """
     deadline = time.monotonic() + timeout
-    while pids := processes_in(namespace):
+    while pids := find():
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

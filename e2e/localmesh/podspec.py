@@ -3,9 +3,8 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from localmesh.addresses import ENVOY_ADMIN_PORT, WORKLOAD_PORT, http_proxy_port
+from localmesh.addresses import ENVOY_ADMIN_PORT, WORKLOAD_PORT
 from localmesh.kube import Object
 
 ADDRESS_ANNOTATION = "localmesh/address"
@@ -24,7 +23,14 @@ WORKLOAD_IMAGE = "localmesh/workload"
 
 
 class UnrunnableContainerError(Exception):
-    """A container that cannot be run as a process; the text says why."""
+    """A container that cannot be run as a process, for now or ever; the text says why.
+
+    `reason` is what a kubelet would say in the container's status.
+    """
+
+    def __init__(self, message: str, reason: str = "CreateContainerConfigError") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -83,40 +89,6 @@ def workload_port(pod: Object, container: Object) -> int:
     return int(ports[0]["containerPort"])
 
 
-def environment(pod: Object, container: Object, ip: str, host_ip: str) -> dict[str, str]:
-    """Environment of a container from `env` with `value` and `fieldRef`, plus the sidecar's proxy.
-
-    Values from ConfigMaps and Secrets are not supported.
-    """
-    env: dict[str, str] = {"POD_IP": ip}
-    if has_sidecar(pod) and is_workload(container):
-        env["HTTP_PROXY"] = f"http://127.0.0.1:{http_proxy_port(ip)}"
-    for item in container.get("env") or []:
-        source = item.get("valueFrom")
-        if source is None:
-            env[item["name"]] = expand(item.get("value", ""), env)
-        elif "fieldRef" in source:
-            env[item["name"]] = field(pod, source["fieldRef"]["fieldPath"], ip, host_ip)
-        else:
-            raise UnrunnableContainerError(f"environment variable {item['name']}: {next(iter(source))} is not supported")
-    return env
-
-
-def field(pod: Object, path: str, ip: str, host_ip: str) -> str:
-    """Value of a fieldRef (downward API)."""
-    keyed = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", path)
-    if keyed:
-        return str(pod["metadata"].get(keyed[1], {}).get(keyed[2], ""))
-    if path in ("status.podIP", "status.podIPs"):
-        return ip
-    if path in ("status.hostIP", "status.hostIPs"):
-        return host_ip
-    value: Any = pod
-    for part in path.split("."):
-        value = value.get(part, {}) if isinstance(value, dict) else {}
-    return "" if value == {} else str(value)
-
-
 def expand(text: str, env: Mapping[str, str]) -> str:
     """Kubernetes' $(NAME) expansion; $$(NAME) stays as $(NAME), unknown names stay as they are."""
 
@@ -135,7 +107,9 @@ def command(pod: Object, container: Object, ip: str, env: Mapping[str, str]) -> 
     argv = [*(container.get("command") or []), *(container.get("args") or [])]
     if not container.get("command"):
         image = container.get("image")
-        raise UnrunnableContainerError(f"image {image!r} is unknown here and the container has no command")
+        raise UnrunnableContainerError(
+            f"image {image!r} is unknown here and the container has no command", reason="ErrImagePull"
+        )
     return [expand(part, env) for part in argv]
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from localmesh.errors import LocalMeshError
 from localmesh.netns import die_with_parent
+from localmesh.state import ENV
 
-_PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR")
+_PASSED_ON = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", ENV)
+"""What processes inherit. The mesh's folder is among it so that they can be told from those of another mesh."""
 
 
 class Process:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from localmesh.errors import LocalMeshError
-from localmesh.netns import namespace_id
+from localmesh.netns import has_environment, kill_all, namespace_id, processes_in
 
 ENV = "LOCALMESH"
 """Environment variable with the path of the mesh's folder, set for everything that runs inside a mesh."""
@@ -78,10 +78,17 @@ class Folder:
         recorded = self.recorded()
         if recorded is None:
             return None
-        try:
-            return recorded if namespace_id(recorded.pid) == recorded.namespace else None
-        except OSError:
-            return None
+        return recorded if recorded.pid in self._processes_of(recorded) else None
+
+    def _processes_of(self, mesh: Running) -> list[int]:
+        """Process ids of a mesh. The kernel reuses namespace numbers soon, so they alone prove nothing."""
+        return [pid for pid in processes_in(mesh.namespace) if has_environment(pid, ENV, str(self.path))]
+
+    def kill_remains(self) -> None:
+        """Kill whatever is left of the last mesh of this folder."""
+        recorded = self.recorded()
+        if recorded:
+            kill_all(lambda: self._processes_of(recorded))
 
     def recorded(self) -> Running | None:
         """The last daemon, alive or not."""
