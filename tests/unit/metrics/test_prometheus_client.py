@@ -1,66 +1,17 @@
 """The client against servers that stall, lie, flood or redirect: one test per defect of the library or of requests."""
 
 import asyncio
-import contextlib
 import gzip
 import json
 import socket
-import ssl
-import subprocess
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from canaryrollout.metrics.endpoint import PrometheusEndpoint
+from asking import AT, ONCE, SECRET, client_of, failure, sample, trickle_body, trickle_headers
 from canaryrollout.metrics.errors import PrometheusError
-from canaryrollout.metrics.prometheus import PrometheusClient
-from hostile import Answer, Hostile, ok, raw, serving
-
-AT = 1_700_000_000_123
-ONCE = range(AT, AT + 1)
-SECRET = "root:x:0:0 internal-service-secret"
-
-
-def sample(value: str = "7", time: float = AT / 1000) -> dict[str, object]:
-    return {"metric": {"reporter": "source"}, "value": [time, value]}
-
-
-@contextlib.asynccontextmanager
-async def client_of(server: Hostile | str, **settings: object) -> AsyncIterator[PrometheusClient]:
-    url = server if isinstance(server, str) else server.url
-    client = PrometheusClient(PrometheusEndpoint(**{"url": url, "timeout": 2.0, **settings}))  # type: ignore[arg-type]
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
-async def failure(*answers: Answer, **settings: object) -> PrometheusError:
-    with serving(*answers) as server:
-        async with client_of(server, **settings) as client:
-            with pytest.raises(PrometheusError) as caught:
-                await client.evaluate("up", ONCE)
-    assert SECRET not in str(caught.value)
-    return caught.value
-
-
-def trickle_body(stop: threading.Event) -> Answer:
-    def send(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        while not stop.wait(0.05):
-            connection.sendall(b" ")
-
-    return send
-
-
-def trickle_headers(stop: threading.Event) -> Answer:
-    def send(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-        while not stop.wait(0.05):
-            connection.sendall(b"x")
-
-    return send
+from hostile import Answer, ok, raw, serving
 
 
 @pytest.fixture
@@ -112,7 +63,9 @@ async def test_incomplete_answers_are_declined_beforehand() -> None:
 
 
 @pytest.mark.parametrize("trickle", [trickle_body, trickle_headers])
-async def test_a_trickling_answer_ends_at_the_deadline_and_frees_its_thread(trickle: "type[trickle_body]", stop: threading.Event) -> None:
+async def test_a_trickling_answer_ends_at_the_deadline_and_frees_its_thread(
+    trickle: Callable[[threading.Event], Answer], stop: threading.Event
+) -> None:
     with serving(trickle(stop), ok([])) as server:
         async with client_of(server, timeout=0.5, concurrency=1) as client:
             with pytest.raises(PrometheusError) as caught:
@@ -125,44 +78,6 @@ async def test_a_trickling_answer_ends_at_the_deadline_and_frees_its_thread(tric
 async def test_a_server_that_never_answers_ends_at_the_deadline(stop: threading.Event) -> None:
     error = await failure(lambda _connection: (stop.wait(30), None)[1], timeout=0.3)
     assert error.reason == "PrometheusTimeout"
-
-
-async def test_a_trickling_answer_over_tls_frees_its_thread_too(stop: threading.Event, certificates: Path) -> None:
-    with serving(trickle_body(stop), ok([]), tls=server_tls(certificates)) as server:
-        async with client_of(server, timeout=0.5, concurrency=1, ca_file=certificates / "cert.pem") as client:
-            with pytest.raises(PrometheusError, match="completely within"):
-                await client.evaluate("up", ONCE)
-            assert await client.evaluate("up", ONCE) == ()
-
-
-def close_the_next(listener: socket.socket) -> None:
-    listener.accept()[0].close()
-
-
-async def test_a_tls_handshake_that_trickles_is_cut_and_frees_its_thread(stop: threading.Event) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            trickling, _ = listener.accept()
-            closing = threading.Thread(target=close_the_next, args=(listener,))
-            closing.start()
-            with contextlib.suppress(OSError), trickling:
-                trickling.sendall(b"\x16\x03\x03\x40\x00")  # a handshake record of 16 KiB, byte by byte
-                while not stop.wait(0.05):
-                    trickling.sendall(b"\x02")
-            closing.join()
-
-        server = threading.Thread(target=serve)
-        server.start()
-        async with client_of(f"https://localhost:{listener.getsockname()[1]}", timeout=0.5, concurrency=1) as client:
-            reasons = []
-            for _ in range(2):
-                with pytest.raises(PrometheusError) as caught:
-                    await client.evaluate("up", ONCE)
-                reasons.append(caught.value.reason)
-        stop.set()
-        server.join()
-    assert reasons == ["PrometheusTimeout", "PrometheusUnreachable"]
 
 
 async def test_html_is_not_an_answer() -> None:
@@ -345,96 +260,3 @@ async def test_a_connection_closed_in_mid_answer_is_an_error() -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
     assert (await failure(half)).reason in {"PrometheusUnreachable", "PrometheusInvalidAnswer"}
-
-
-@pytest.mark.parametrize(
-    "result",
-    [
-        [sample("NaN")],
-        [sample("+Inf")],
-        [sample("-1")],
-        [sample("7e300")],
-        [sample("many")],
-        [sample(time=AT / 1000 + 1)],
-        [{"metric": {}, "value": [AT / 1000, 7]}],
-        [{"metric": {}, "value": [AT / 1000]}],
-        [{"metric": {"a": 1}, "value": [AT / 1000, "7"]}],
-        [{"metric": {}, "values": [[AT / 1000, "7"]]}],
-        [{"metric": {}, "histogram": [AT / 1000, {}]}],
-        [[AT / 1000, "7"]],
-        ["seven"],
-    ],
-)
-async def test_numbers_that_are_no_counts_are_refused(result: list[object]) -> None:
-    assert (await failure(ok(result))).reason == "PrometheusInvalidAnswer"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "[]",
-        "null",
-        '"x"',
-        "{}",
-        '{"status":"success"}',
-        '{"status":"success","data":[]}',
-        '{"status":"success","data":{}}',
-        '{"status":"success","data":{"result":NaN}}',
-        "[" * 100_000,
-        '{"status":"success","data":{"result":[]}} trailing',
-        b"\xff\xfe\x00",
-        "",
-    ],
-)
-async def test_json_of_another_shape_is_refused(body: str | bytes) -> None:
-    assert (await failure(raw(body))).reason in {"PrometheusInvalidAnswer", "PrometheusRefused"}
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for localhost that is its own authority, used on both sides."""
-    folder = tmp_path_factory.mktemp("tls")
-    options = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem"), "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run(["openssl", "req", *options, *files], check=True, capture_output=True)
-    return folder
-
-
-def server_tls(certificates: Path, *, mutual: bool = False) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
-    if mutual:
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(certificates / "cert.pem")
-    return context
-
-
-async def test_an_authority_of_ones_own_is_trusted_and_others_are_not(certificates: Path) -> None:
-    with serving(ok([]), tls=server_tls(certificates)) as server:
-        async with client_of(server, ca_file=certificates / "cert.pem") as client:
-            assert await client.evaluate("up", ONCE) == ()
-        async with client_of(server) as client:
-            with pytest.raises(PrometheusError, match="its certificate is not accepted"):
-                await client.evaluate("up", ONCE)
-
-
-async def test_a_client_certificate_is_presented(certificates: Path) -> None:
-    ours = {
-        "ca_file": certificates / "cert.pem",
-        "client_cert_file": certificates / "cert.pem",
-        "client_key_file": certificates / "key.pem",
-    }
-    with serving(ok([]), tls=server_tls(certificates, mutual=True)) as server:
-        async with client_of(server, **ours) as client:
-            assert await client.evaluate("up", ONCE) == ()
-        async with client_of(server, ca_file=certificates / "cert.pem") as client:
-            with pytest.raises(PrometheusError) as caught:
-                await client.evaluate("up", ONCE)
-    assert caught.value.reason == "PrometheusUnreachable"
-
-
-async def test_a_missing_authority_file_is_an_error_not_a_crash(tmp_path: Path, certificates: Path) -> None:
-    with serving(ok([]), tls=server_tls(certificates)) as server:
-        async with client_of(server, ca_file=tmp_path / "gone.pem") as client:
-            with pytest.raises(PrometheusError, match="a file of its TLS settings is missing"):
-                await client.evaluate("up", ONCE)

@@ -1,0 +1,176 @@
+"""What a real Prometheus cannot tell, and what cannot be made of names: problems, failures, restarts, lost data."""
+
+import signal
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import pytest
+from canaryrollout.core.snapshot import Counts, Poll, PollFailure
+from canaryrollout.metrics.endpoint import PrometheusEndpoint
+from canaryrollout.metrics.prometheus import PrometheusClient
+from prometheus_bookinfo import Bookinfo, bookinfo
+from prometheus_server import PrometheusServer, running_prometheus
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    """One server for all tests that do not stop it; each works in a namespace of its own."""
+    with running_prometheus(tmp_path_factory.mktemp("prometheus")) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(shared: PrometheusServer) -> AsyncIterator[PrometheusClient]:
+    client = PrometheusClient(PrometheusEndpoint(url=shared.url))
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def reviews(shared: PrometheusServer, client: PrometheusClient) -> Bookinfo:
+    return bookinfo(shared, client)
+
+
+async def test_when_all_canary_pods_are_gone_there_is_no_data(reviews: Bookinfo) -> None:
+    canary = reviews.pod("v2-a")
+    reviews.answered(canary, "v2", 50)
+    reviews.server.add(canary)
+    await reviews.scraped(50)
+    await reviews.poll()
+    reviews.server.remove(canary)
+    await reviews.scraped(None)
+    await reviews.poll()
+    assert reviews.problems() == {"NoData"}
+
+
+async def test_a_canary_pod_that_is_not_scraped_is_a_problem(reviews: Bookinfo) -> None:
+    canary = reviews.pod("v2-a")
+    reviews.answered(canary, "v2", 50)
+    reviews.server.add(canary)
+    await reviews.scraped(50)
+    reviews.question = replace(reviews.question, canary_pods=2)
+    await reviews.poll()
+    await reviews.scraped(50)
+    await reviews.poll()
+    assert reviews.problems() == {"PodNotScraped"}
+    second = reviews.pod("v2-b")
+    reviews.answered(second, "v2", 1)
+    reviews.server.add(second)
+    await reviews.scraped(51)
+    await reviews.poll()
+    assert "PodNotScraped" not in reviews.problems()
+
+
+async def test_a_histogram_of_infinity_alone_says_nothing_about_latency(reviews: Bookinfo) -> None:
+    canary = reviews.pod("v2-a")
+    reviews.answered(canary, "v2", 10)
+    reviews.timed(canary, "v2", {"+Inf": 10})
+    reviews.server.add(canary)
+    await reviews.poll()
+    await reviews.scraped(10)
+    await reviews.poll()
+    assert reviews.canary() == Counts(total=10)
+    assert reviews.problems() == {"NoLatencyBucket"}
+
+
+async def test_a_cursor_ahead_of_prometheus_is_no_poll(reviews: Bookinfo) -> None:
+    await reviews.poll()
+    assert reviews.cursor is not None
+    reviews.cursor += 3600
+    result = await reviews.poll()
+    assert isinstance(result, PollFailure)
+    assert result.problem.reason == "ClockBehind"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['x"} or vector(1e6) or up{a="', "x|.*", ".*", "x\\", "x\n", "x'", "x)|(reviews-v2", "x\u0000", "x{1,9}", "résumé"],
+)
+async def test_names_cannot_leave_their_matcher(reviews: Bookinfo, name: str) -> None:
+    canary = reviews.pod("v2-a")
+    reviews.answered(canary, "v2", 10)
+    reviews.server.add(canary)
+    await reviews.poll()
+    await reviews.scraped(10)
+    ours = reviews.question
+    for forged in (
+        replace(ours, canary_workloads=(name,), stable_workloads=()),
+        replace(ours, namespace=name),
+        replace(ours, service=name, canary_workloads=("none",), stable_workloads=()),
+    ):
+        reviews.question = forged
+        result = await reviews.provider.poll(forged, reviews.cursor)
+        assert isinstance(result, Poll), result
+        assert not any(piece.canary.total or piece.stable.total or piece.unattributed_errors for piece in result.slices)
+
+
+async def test_a_name_full_of_special_characters_matches_itself(reviews: Bookinfo) -> None:
+    canary, name = reviews.pod("v2-a"), 'a.b*"\\|{x}\n'
+    canary.set("istio_requests_total", {**reviews.labels("v2"), "destination_workload": name}, 5)
+    reviews.question = replace(reviews.question, canary_workloads=(name,))
+    await reviews.poll()
+    reviews.server.add(canary)
+    await reviews.scraped(5)
+    await reviews.poll()
+    assert reviews.canary().total == 5
+
+
+async def test_the_clock_of_the_operators_machine_does_not_matter(reviews: Bookinfo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 12345.0)
+    canary = reviews.pod("v2-a")
+    reviews.answered(canary, "v2", 5)
+    await reviews.poll()
+    reviews.server.add(canary)
+    await reviews.scraped(5)
+    await reviews.poll()
+    assert reviews.canary().total == 5
+
+
+@pytest.fixture
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    """A server that a test may stop."""
+    with running_prometheus(tmp_path_factory.mktemp("prometheus")) as server:
+        yield server
+
+
+async def test_a_restart_of_prometheus_neither_loses_nor_repeats_requests(own: PrometheusServer) -> None:
+    client = PrometheusClient(PrometheusEndpoint(url=own.url, timeout=5))
+    reviews = bookinfo(own, client)
+    stable, canary = reviews.pod("v1-a"), reviews.pod("v2-a")
+    reviews.answered(stable, "v1", 1000)
+    reviews.answered(canary, "v2", 100)
+    own.add(stable, canary)
+    await reviews.scraped(1100)
+    await reviews.poll()
+    own.stop(signal.SIGKILL)
+    assert isinstance(await reviews.poll(), PollFailure)
+    reviews.answered(stable, "v1", 1200)
+    reviews.answered(canary, "v2", 140)
+    own.start()
+    await reviews.scraped(1340)
+    await reviews.poll()
+    await reviews.poll()
+    assert (reviews.stable().total, reviews.canary().total) == (200, 40)
+    await client.close()
+
+
+async def test_a_prometheus_that_lost_its_data_is_noticed_and_nothing_counts_twice(own: PrometheusServer) -> None:
+    client = PrometheusClient(PrometheusEndpoint(url=own.url, timeout=5))
+    reviews = bookinfo(own, client)
+    stable, canary = reviews.pod("v1-a"), reviews.pod("v2-a")
+    reviews.answered(stable, "v1", 1000)
+    reviews.answered(canary, "v2", 100, 500)
+    own.add(stable, canary)
+    await reviews.scraped(1100)
+    await reviews.poll()
+    own.stop()
+    own.start("empty")
+    await reviews.scraped(1100)
+    await reviews.poll()
+    assert reviews.canary() == Counts()
+    assert "HistoryLost" in reviews.problems()
+    reviews.answered(canary, "v2", 103, 500)
+    await reviews.scraped(1103)
+    await reviews.poll()
+    assert reviews.canary().errors == 3
+    await client.close()
