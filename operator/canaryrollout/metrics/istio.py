@@ -79,8 +79,8 @@ class IstioPrometheus:
             return PollFailure(error.problem)
 
     async def _count(self, question: Question, cursor: int, now: int) -> Poll | PollFailure:
-        if not question.canary_workloads:
-            return PollFailure(Problem("NoWorkloads", "the canary has no pods whose requests could be counted"))
+        if not question.canary_workloads and not question.stable_workloads:
+            return PollFailure(Problem("NoWorkloads", "the service has no pods whose requests could be counted"))
         if now <= cursor:
             return PollFailure(
                 Problem("ClockBehind", f"Prometheus's clock is {(cursor - now) / 1000.0:.1f} s before what is counted already")

@@ -92,8 +92,11 @@ async def test_empty_answers_are_no_data(provider: tuple[Hostile, IstioPrometheu
     assert [problem.reason for problem in result.problems] == ["NoData"]
 
 
-async def test_a_canary_without_pods_is_not_counted(provider: tuple[Hostile, IstioPrometheus]) -> None:
-    result = await provider[1].poll(Question("bookinfo", "reviews", (), ("reviews-v1",), 0.5), NOW - 5)
+async def test_a_canary_without_pods_is_no_data_and_a_service_without_any_is_no_poll(provider: tuple[Hostile, IstioPrometheus]) -> None:
+    alone = await provider[1].poll(Question("bookinfo", "reviews", (), ("reviews-v1",), 0.5), NOW - 5)
+    assert isinstance(alone, Poll)
+    assert [problem.reason for problem in alone.problems] == ["NoData"]
+    result = await provider[1].poll(Question("bookinfo", "reviews", (), (), 0.5), NOW - 5)
     assert isinstance(result, PollFailure)
     assert result.problem.reason == "NoWorkloads"
 
