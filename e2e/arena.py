@@ -3,6 +3,7 @@ exactly the chart's rights, traffic, and questions to all of them. Scenarios, th
 """
 
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import chartkit
+import yaml
 from localmesh import sample
 from localmesh.errors import LocalMeshError
+from localmesh.kube import ApiError
 from localmesh.mesh import Mesh
 
 Object = dict[str, Any]
@@ -27,6 +30,7 @@ Object = dict[str, Any]
 GROUP = "/apis/canaryrollout.io/v1beta1"
 ISTIO = "/apis/networking.istio.io/v1"
 RELEASE = "canaryrollout"
+CRDS = Path(__file__).resolve().parents[1] / "crds"
 
 
 @dataclass
@@ -188,6 +192,27 @@ def seconds(time_text: str) -> float:
     return datetime.fromisoformat(time_text).timestamp()
 
 
+def install(mesh: Mesh) -> None:
+    """Apply the CRD and wait until it is served. Server-side apply makes it harmless to do so again, or several at once."""
+    mesh.apply(*_crds())
+    mesh.wait(lambda: _served(mesh, f"{GROUP}/canaryrollouts"), 30, "the API of CanaryRollouts")
+
+
+@functools.cache
+def _crds() -> tuple[Object, ...]:
+    return tuple(yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml")))
+
+
+def _served(mesh: Mesh, path: str) -> bool:
+    """Whether a collection is served; a new type's storage answers 429 while it starts."""
+    try:
+        return mesh.find(path) is not None
+    except ApiError as error:
+        if error.status != 429:
+            raise
+        return False
+
+
 def operator_for(mesh: Mesh, namespace: str, flags: Mapping[str, str] | None = None, *, wide: bool = False) -> Operator:
     """An operator that serves one namespace (`wide`: all), with the rights that the chart gives it and no others."""
     values: Object = {} if wide else {"watchNamespaces": [namespace]}
@@ -231,6 +256,7 @@ def arena(
     mesh: Mesh, prefix: str = "rollout", *, flags: Mapping[str, str] | None = None, start: bool = True, xds_relay: bool = False
 ) -> Iterator[Arena]:
     """A namespace with gateway, productpage and reviews v1, and a ready operator; all gone at the end."""
+    install(mesh)
     with mesh.namespace(prefix) as namespace:
         annotations = {"localmesh/xds-relay": "true"} if xds_relay else {}
         mesh.apply(
