@@ -21,8 +21,8 @@ _USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s]*@")
 _MULTILINE = frozenset({"exception", "stack"})
 """Keys whose line breaks carry meaning; JSON escapes them."""
 
-# Their lines about each request or connection say nothing that ours do not.
-_CHATTY = ("aiohttp.access", "urllib3.connectionpool", "asyncio")
+# Their lines about each request, connection or watch event say nothing that ours do not.
+_CHATTY = ("aiohttp.access", "urllib3.connectionpool", "asyncio", "kopf.objects")
 
 
 def configure(level: str, format: Literal["auto", "json", "console"], stream: TextIO | None = None) -> None:
@@ -58,7 +58,7 @@ def configure(level: str, format: Literal["auto", "json", "console"], stream: Te
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
 
 
 def copy_object_reference(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

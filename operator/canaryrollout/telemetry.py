@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from canaryrollout import __version__
+
+# Creation times would double the series, and Prometheus finds resets without them.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _ROLLOUT = ("namespace", "name")
 _ROLLOUT_SECONDS = (30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400)

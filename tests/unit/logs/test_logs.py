@@ -52,15 +52,23 @@ def test_foreign_records_have_the_same_form(stream: io.StringIO) -> None:
 
 def test_the_object_of_a_record_of_kopf_is_copied(stream: io.StringIO) -> None:
     reference = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": None, "namespace": "n"}
-    logging.getLogger("kopf.objects").info("seen", extra={"k8s_ref": reference, "k8s_skip": True})
+    logging.getLogger("kopf.objects").warning("seen", extra={"k8s_ref": reference, "k8s_skip": True})
     assert lines(stream)[0]["object"] == {"apiVersion": "v1", "kind": "Pod", "name": "p", "namespace": "n"}
 
 
 def test_records_below_the_level_are_left_out(stream: io.StringIO) -> None:
     structlog.get_logger("ours").debug("no")
     logging.getLogger("theirs").debug("no")
-    logging.getLogger("aiohttp.access").info("no")
     assert lines(stream) == []
+
+
+@pytest.mark.parametrize("name", ["aiohttp.access", "kopf.objects"])
+def test_a_line_for_every_event_or_request_is_written_only_when_debugging(stream: io.StringIO, name: str) -> None:
+    logging.getLogger(name).info("one more")
+    assert lines(stream) == []
+    logs.configure("debug", "json", stream)
+    logging.getLogger(name).info("one more")
+    assert [line["event"] for line in lines(stream)] == ["one more"]
 
 
 def test_control_characters_are_taken_out_everywhere(stream: io.StringIO) -> None:
