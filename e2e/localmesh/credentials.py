@@ -59,9 +59,7 @@ def kubeconfig(server: str, ca: Path, token: str, user: str, namespace: str) -> 
         "kind": "Config",
         "clusters": [{"name": "localmesh", "cluster": {"server": server, "certificate-authority": str(ca)}}],
         "users": [{"name": user, "user": {"token": token}}],
-        "contexts": [
-            {"name": "localmesh", "context": {"cluster": "localmesh", "user": user, "namespace": namespace}}
-        ],
+        "contexts": [{"name": "localmesh", "context": {"cluster": "localmesh", "user": user, "namespace": namespace}}],
         "current-context": "localmesh",
     }
 

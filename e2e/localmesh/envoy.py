@@ -18,9 +18,7 @@ ISTIO_VERSION = "1.31.0"
 _HTTP2 = {
     "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": {
-            "http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "10s"}}
-        },
+        "explicit_http_config": {"http2_protocol_options": {"connection_keepalive": {"interval": "30s", "timeout": "10s"}}},
     }
 }
 
@@ -111,9 +109,7 @@ def bootstrap(identity: Identity, xds_endpoints: Path) -> dict[str, Any]:
             "clusters": [_xds_cluster(xds_endpoints), _admin_cluster(identity.ip)],
             "listeners": [_stats_listener(identity.ip)],
         },
-        "stats_config": {
-            "stats_matcher": {"inclusion_list": {"patterns": [{"prefix": prefix} for prefix in _STATS]}}
-        },
+        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": [{"prefix": prefix} for prefix in _STATS]}}},
     }
 
 
@@ -131,9 +127,7 @@ def _xds_cluster(endpoints: Path) -> dict[str, Any]:
         "type": "EDS",
         "lb_policy": "RANDOM",
         "connect_timeout": "1s",
-        "eds_cluster_config": {
-            "eds_config": {"resource_api_version": "V3", "path_config_source": {"path": str(endpoints)}}
-        },
+        "eds_cluster_config": {"eds_config": {"resource_api_version": "V3", "path_config_source": {"path": str(endpoints)}}},
         "typed_extension_protocol_options": _HTTP2,
     }
 
@@ -173,9 +167,7 @@ def _stats_listener(ip: str) -> dict[str, Any]:
                 {
                     "name": "backend",
                     "domains": ["*"],
-                    "routes": [
-                        {"match": {"prefix": "/stats/prometheus"}, "route": {"cluster": "prometheus_stats"}}
-                    ],
+                    "routes": [{"match": {"prefix": "/stats/prometheus"}, "route": {"cluster": "prometheus_stats"}}],
                 }
             ]
         },
@@ -189,9 +181,7 @@ def _stats_listener(ip: str) -> dict[str, Any]:
     return {
         "name": "prometheus_stats",
         "address": _address(ip, ENVOY_STATS_PORT),
-        "filter_chains": [
-            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-        ],
+        "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}],
     }
 
 

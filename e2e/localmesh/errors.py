@@ -10,6 +10,5 @@ class UnsupportedMachineError(LocalMeshError):
 
     def __init__(self, missing: str) -> None:
         super().__init__(
-            f"the local mesh cannot run here: {missing}. "
-            "With Docker, the same scenarios run on a kind cluster instead (see e2e/kind)."
+            f"the local mesh cannot run here: {missing}. With Docker, the same scenarios run on a kind cluster instead (see e2e/kind)."
         )

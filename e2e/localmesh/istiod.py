@@ -154,9 +154,7 @@ def injector() -> list[Object]:
             "reinvocationPolicy": "Never",
             "matchConstraints": {
                 "namespaceSelector": {"matchLabels": {"istio-injection": "enabled"}},
-                "resourceRules": [
-                    {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
-                ],
+                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
             },
             "matchConditions": [
                 {"name": f"{place}-allows", "expression": f"object.metadata.?{place}[?'{off}'].orValue('') != 'false'"}

@@ -120,9 +120,7 @@ class Kube:
         if kind not in self._plurals.get(version, {}):
             root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
             resources = (await self.get(root))["resources"]
-            self._plurals[version] = {
-                item["kind"]: (item["name"], item["namespaced"]) for item in resources if "/" not in item["name"]
-            }
+            self._plurals[version] = {item["kind"]: (item["name"], item["namespaced"]) for item in resources if "/" not in item["name"]}
         plural, namespaced = self._plurals[version][kind]
         root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
         meta = manifest["metadata"]

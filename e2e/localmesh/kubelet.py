@@ -26,9 +26,7 @@ class Kubelet:
     async def register(self) -> None:
         """Create the node and report it ready."""
         await self.node.kube.apply(node_object())
-        await self.node.kube.request(
-            "PATCH", f"/api/v1/nodes/{NODE_NAME}/status", {"status": node_status()}, content_type=MERGE_PATCH
-        )
+        await self.node.kube.request("PATCH", f"/api/v1/nodes/{NODE_NAME}/status", {"status": node_status()}, content_type=MERGE_PATCH)
 
     async def run(self) -> None:
         """Follow the API server's pods for ever."""

@@ -133,9 +133,7 @@ def run(folder: Folder, command: Sequence[str]) -> int:
         return 128 + signal.SIGINT
 
 
-def foreground(
-    command: Sequence[str], env: Mapping[str, str], daemon: subprocess.Popen[bytes] | None = None
-) -> int:
+def foreground(command: Sequence[str], env: Mapping[str, str], daemon: subprocess.Popen[bytes] | None = None) -> int:
     """Run a command on this terminal; returns its exit code (128 + N when signal N ended it).
 
     Ctrl-C reaches the command directly; this process only waits for it to end. It is ended when `daemon` ends.

@@ -47,8 +47,7 @@ def enter_new_namespace() -> None:
         reason = os.strerror(ctypes.get_errno())
         what = "network" if uid == 0 else "user and network"
         raise UnsupportedMachineError(
-            f"a new {what} namespace was refused ({reason}); "
-            "on Ubuntu see the setting kernel.apparmor_restrict_unprivileged_userns"
+            f"a new {what} namespace was refused ({reason}); on Ubuntu see the setting kernel.apparmor_restrict_unprivileged_userns"
         )
     if uid != 0:
         Path("/proc/self/setgroups").write_text("deny")
@@ -56,7 +55,6 @@ def enter_new_namespace() -> None:
         Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
     _ip("link", "set", "lo", "up")
     _ip("route", "add", "local", POD_RANGE, "dev", "lo")
-
 
     _add_interface()
 

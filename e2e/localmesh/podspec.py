@@ -107,9 +107,7 @@ def command(pod: Object, container: Object, ip: str, env: Mapping[str, str]) -> 
     argv = [*(container.get("command") or []), *(container.get("args") or [])]
     if not container.get("command"):
         image = container.get("image")
-        raise UnrunnableContainerError(
-            f"image {image!r} is unknown here and the container has no command", reason="ErrImagePull"
-        )
+        raise UnrunnableContainerError(f"image {image!r} is unknown here and the container has no command", reason="ErrImagePull")
     return [expand(part, env) for part in argv]
 
 

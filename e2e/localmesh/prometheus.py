@@ -83,9 +83,7 @@ def configuration(targets: Path, scrape_interval: str) -> dict[str, Any]:
     }
 
 
-def prometheus(
-    binaries: Mapping[str, Path], folder: Folder, targets: Path, *, name: str, port: int, interval: str
-) -> Process:
+def prometheus(binaries: Mapping[str, Path], folder: Folder, targets: Path, *, name: str, port: int, interval: str) -> Process:
     """One Prometheus. `name` is its part name, log name and data folder; `interval` like "5s"."""
     home = folder.sub("prometheus", name)
     config = home / "prometheus.yml"

@@ -115,9 +115,7 @@ def productpage(
     ]
 
 
-def ingress(
-    namespace: str, port: int, *, name: str = "ingressgateway", xds_relay: bool = False, to: str = "productpage"
-) -> list[Object]:
+def ingress(namespace: str, port: int, *, name: str = "ingressgateway", xds_relay: bool = False, to: str = "productpage") -> list[Object]:
     """An ingress gateway of the namespace's own that sends everything for HOST to productpage.
 
     `port` must be one that no other gateway of the mesh has (`Mesh.gateway_port`): the gateway's pod listens there.

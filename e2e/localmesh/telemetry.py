@@ -154,8 +154,7 @@ def _source_workload() -> list[dict[str, Any]]:
     labels = (*WORKLOAD_LABELS, "cluster")
     rules = [_rule(["reporter"], "destination", f"source_{label}", "unknown") for label in labels]
     rules += [
-        _rule(["peer"], _nth(position, len(WORKLOAD_LABELS)), f"source_{label}", "$1")
-        for position, label in enumerate(WORKLOAD_LABELS)
+        _rule(["peer"], _nth(position, len(WORKLOAD_LABELS)), f"source_{label}", "$1") for position, label in enumerate(WORKLOAD_LABELS)
     ]
     return [*rules, _rule(["reporter", "peer"], "source;|destination;.+", "source_cluster", "Kubernetes")]
 
