@@ -5,9 +5,10 @@ that a running product (or a mean of such products) ever reaches 1/alpha is at m
 Absolute test: Robbins' mixtures; see Howard, Ramdas, McAuliffe and Sekhon, "Time-uniform Chernoff bounds" (2020).
 """
 
-import bisect
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 SLICE_CAP = 4.0
 """Most nats that one slice may add against the canary: a single burst of failures must not decide a rollout alone."""
@@ -24,14 +25,24 @@ CATASTROPHE_RATES = (0.3, 0.5, 0.75, 0.9)
 _HIGHEST_ALTERNATIVE = 0.9
 _TINY = 1e-6
 _BOUND = 1e9
-_MOST_REQUESTS = 10_000_000
+_MOST_STEPS = 30
+_NEAR = 0.001
 
 
-def log_likelihood_ratio(bad: float, total: float, rate: float, null: float) -> float:
-    """ln of P(bad of total | rate) / P(bad of total | null); `bad` above `total` counts as all bad. Finite."""
-    good = max(total - bad, 0.0)
-    nats = bad * math.log(rate / null) + good * math.log((1.0 - rate) / (1.0 - null))
-    return min(max(nats, -_BOUND), _BOUND)
+class Bet(NamedTuple):
+    """An alternative rate against the null: what one bad and one good request add to its log likelihood ratio, in nats."""
+
+    bad: float
+    good: float
+
+    def log_ratio(self, bad: float, total: float) -> float:
+        """ln of P(bad of total | alternative) / P(bad of total | null); `bad` above `total` counts as all bad. Finite."""
+        return min(max(bad * self.bad + max(total - bad, 0.0) * self.good, -_BOUND), _BOUND)
+
+
+def bets(rates: Iterable[float], null: float) -> tuple[Bet, ...]:
+    """The bets on alternative rates against a null rate; all strictly between 0 and 1."""
+    return tuple(Bet(math.log(rate / null), math.log((1.0 - rate) / (1.0 - null))) for rate in rates)
 
 
 def log_mean_exp(values: Sequence[float]) -> float:
@@ -45,49 +56,61 @@ def null_rate(limit: float) -> float:
     return min(max(limit, _TINY), 1.0 - _TINY)
 
 
-def rates_above(limit: float) -> tuple[float, ...]:
-    """The alternatives against which "rate ≤ limit" is tested. All above the limit, or the test would punish good canaries."""
+@lru_cache
+def failing_bets(limit: float) -> tuple[Bet, ...]:
+    """Against "rate ≤ limit". Every alternative lies above the limit, or the test would punish good canaries."""
     null = null_rate(limit)
     midway = (1.0 + null) / 2.0
     capped = (min(multiple * null, _HIGHEST_ALTERNATIVE) for multiple in FAIL_MULTIPLES)
-    return tuple(rate if rate > null else midway for rate in capped)
+    return bets((rate if rate > null else midway for rate in capped), null)
+
+
+@lru_cache
+def catastrophe_bets(limit: float) -> tuple[Bet, ...]:
+    """Against "rate ≤ 20 %", or ≤ the limit where that is higher still."""
+    null = max(CATASTROPHE_LIMIT, null_rate(limit))
+    return bets([rate for rate in CATASTROPHE_RATES if rate > null] or [(1.0 + null) / 2.0], null)
+
+
+@lru_cache
+def passing_bets(limit: float) -> tuple[Bet, ...]:
+    """Against "rate ≥ limit"."""
+    null = null_rate(limit)
+    return bets((multiple * null for multiple in PASS_MULTIPLES), null)
 
 
 def add_slice(logs: Iterable[float], bad: float, total: float, limit: float) -> tuple[float, ...]:
     """The running products (as logs, one per alternative) with one more slice, each alternative capped by itself."""
-    null = null_rate(limit)
-    gains = (min(log_likelihood_ratio(bad, total, rate, null), SLICE_CAP) for rate in rates_above(limit))
+    gains = (min(bet.log_ratio(bad, total), SLICE_CAP) for bet in failing_bets(limit))
     return tuple(_storable(log + gain) for log, gain in zip(logs, gains, strict=True))
 
 
 def log_catastrophe(bad: float, total: float, limit: float) -> float:
     """ln evidence that the rate is above 20 % (or above a limit that is higher still), from counts; not capped."""
-    null = max(CATASTROPHE_LIMIT, null_rate(limit))
-    rates = [rate for rate in CATASTROPHE_RATES if rate > null] or [(1.0 + null) / 2.0]
-    return log_mean_exp([log_likelihood_ratio(bad, total, rate, null) for rate in rates])
+    return log_mean_exp([bet.log_ratio(bad, total) for bet in catastrophe_bets(limit)])
 
 
 def log_pass(bad: float, total: float, limit: float) -> float:
     """ln evidence that the rate is below the limit, from counts since the step's proof; not capped."""
-    null = null_rate(limit)
-    return log_mean_exp([log_likelihood_ratio(bad, total, multiple * null, null) for multiple in PASS_MULTIPLES])
+    return log_mean_exp([bet.log_ratio(bad, total) for bet in passing_bets(limit)])
 
 
 def requests_to_pass(bad: float, total: float, limit: float, line: float) -> int | None:
-    """How many more requests at the rate seen so far bring log_pass to `line`; None where that rate is too near the limit."""
+    """About how many more requests at the rate seen so far bring log_pass to `line`; None where that rate is too near the limit.
+
+    The evidence never grows faster than its best bet, so steps at that pace come near the line from below.
+    """
     rate = bad / total if total > 0.0 else 0.0
-
-    def short(more: int) -> bool:
-        return log_pass(bad + rate * more, total + more, limit) < line
-
-    if not short(0):
-        return 0
-    enough = 1
-    while short(enough):
-        enough *= 2
-        if enough > _MOST_REQUESTS:
-            return None
-    return bisect.bisect_left(range(enough), True, key=lambda more: not short(more))
+    fastest = max(bet.log_ratio(rate, 1.0) for bet in passing_bets(limit))
+    if fastest <= 0.0:
+        return None
+    more = 0.0
+    for _ in range(_MOST_STEPS):
+        missing = line - log_pass(bad + rate * more, total + more, limit)
+        if missing < _NEAR:
+            break
+        more += missing / fastest
+    return math.ceil(more)
 
 
 def _storable(log: float) -> float:

@@ -95,10 +95,11 @@ def test_one_slice_adds_no_more_than_the_cap() -> None:
     assert max(formulas.add_slice((0.0,) * 7, 500, 500, 0.01)) == formulas.SLICE_CAP
 
 
-def test_requests_still_needed_lead_exactly_to_the_pass() -> None:
-    assert formulas.requests_to_pass(0, 100, 0.01, LINE) == 280
-    assert formulas.requests_to_pass(0.1, 100, 0.01, LINE) == 434
-    assert formulas.requests_to_pass(0, 380, 0.01, LINE) == 0
+@pytest.mark.parametrize(
+    ("bad", "total", "more"), [(0, 0, 380), (0, 100, 280), (0.1, 100, 434), (1, 1000, 0), (3, 1000, 166), (8, 1000, 21976)]
+)
+def test_requests_still_needed_lead_to_the_pass(bad: float, total: float, more: int) -> None:
+    assert formulas.requests_to_pass(bad, total, 0.01, LINE) == pytest.approx(more, rel=0.01, abs=2)
 
 
 def test_no_number_of_requests_passes_a_rate_above_the_limit() -> None:
