@@ -6,7 +6,7 @@ API server refuses most mistakes before the operator sees them. Every field has 
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
 from canaryrollout.api.quantities import Duration, Ratio
@@ -19,6 +19,19 @@ ServiceName = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABE
 # A version names a subset and an Envoy cluster: the label alphabet minus nothing, at most a label value long.
 Version = Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL_VALUE)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+
+
+def _sure_enough(fraction: float) -> float:
+    if not 0.5 <= fraction < 1.0:
+        raise ValueError("confidence must be at least 50% and below 100%: write for example 95%")
+    return fraction
+
+
+Confidence = Annotated[
+    Ratio,
+    AfterValidator(_sure_enough),
+    WithJsonSchema({"type": "string", "pattern": r"^[5-9][0-9]([.][0-9]{1,6})?%$", "maxLength": 16}),
+]
 
 
 class Model(BaseModel):
@@ -53,6 +66,11 @@ class Analysis(Model):
         default="500ms",
         validate_default=True,
         description="99 % of the canary's requests must be faster than this. Best on an edge of Istio's histogram.",
+    )
+    confidence: Confidence = Field(
+        default="95%",
+        validate_default=True,
+        description="How sure it must be that the canary is below its limits before a step passes; at least 50%.",
     )
     min_requests: int = Field(default=100, ge=1, le=1_000_000, description="Canary requests that a step must have seen before it can pass.")
     min_duration: Duration = Field(

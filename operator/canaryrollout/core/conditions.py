@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase, ProxySummary
 from canaryrollout.core import adoption
-from canaryrollout.core.context import Context
+from canaryrollout.core.context import COUNTED, Context
 from canaryrollout.core.evidence import Fail, Pass, Verdict
 from canaryrollout.core.guards import start_problem
 from canaryrollout.core.snapshot import Problem
@@ -27,7 +27,7 @@ def conclude(context: Context, verdict: Verdict) -> CanaryRolloutStatus:
     sync = _sync(context)
     if sync is not None:
         states["ProxiesSynced"] = sync
-    if status.rollout is not None and status.phase in (Phase.ANALYSING, Phase.PAUSED, Phase.SHIFTING, Phase.PREPARING):
+    if status.rollout is not None and status.phase in COUNTED and (context.snapshot.poll is not None or isinstance(verdict, Fail)):
         states["Analysis"] = _analysis(verdict)
     merged = _merge(status, states, context.snapshot.generation, context.snapshot.now)
     if status.rollout is None and status.phase in (Phase.STABLE, Phase.PENDING):
@@ -125,7 +125,7 @@ def _activity(context: Context, problem: Problem | None) -> str:
         Phase.STABLE: f"version {version} is about to be rolled out" if not context.spec.paused else "paused before the rollout",
         Phase.PREPARING: f"preparing version {version}: {_preparing(context)}",
         Phase.SHIFTING: f"step {status.step}: {status.weight} % intended; {lagging_summary(context)}",
-        Phase.ANALYSING: f"step {status.step}: {status.weight} % acknowledged by all proxies; {_explain(context.verdict)}",
+        Phase.ANALYSING: f"step {status.step}: {status.weight} % acknowledged by all proxies; {_latest(context)}",
         Phase.PROMOTING: f"promoting version {version}: {lagging_summary(context)}",
     }
     explained = rollout.explanation if rollout else ""
@@ -138,6 +138,13 @@ def _preparing(context: Context) -> str:
     if not context.settled:
         return lagging_summary(context)
     return "the proxies know it; " + (_explain(context.verdict) if context.evidence is None else "waiting for its endpoints")
+
+
+def _latest(context: Context) -> str:
+    """The verdict of the last poll: passes in between know nothing new."""
+    if context.snapshot.poll is not None:
+        return _explain(context.verdict)
+    return next((c.message for c in context.status.conditions if c.type == "Analysis"), "nothing has been counted yet")
 
 
 def _explain(verdict: Verdict) -> str:

@@ -11,7 +11,7 @@ from canaryrollout.core.adoption import find_stable
 from canaryrollout.core.evidence import EvidenceState, Limits, Verdict, Wait, verdict
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.plan import MeshPlan, make_plan, target_of
-from canaryrollout.core.snapshot import Expectation, PollFailure, Problem, Snapshot, VersionPods
+from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Snapshot, VersionPods
 
 RETRY = "canaryrollout.io/retry"
 RESUME = "canaryrollout.io/resume"
@@ -120,12 +120,10 @@ class Context:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What the evidence says, Wait while the provider does not answer."""
-        poll = self.snapshot.poll
+        """What the evidence says. Only a pass with a fresh answer of the provider can find for the canary."""
+        problems = _doubts(self.snapshot.poll)
         if self.evidence is None:
-            problem = poll.problem if isinstance(poll, PollFailure) else Problem("NotObserved", "nothing has been counted yet")
-            return Wait(problem.reason, problem.message)
-        problems = (poll.problem,) if isinstance(poll, PollFailure) else poll.problems if poll else ()
+            return Wait(problems[0].reason, problems[0].message) if problems else Wait("NotObserved", "nothing has been counted yet")
         return verdict(self.evidence, self.limits, problems)
 
     @property
@@ -147,3 +145,10 @@ class Context:
         """API time at which the present wait for the proxies began."""
         rollout = self.status.rollout
         return rollout.phase_since if rollout else self.snapshot.now
+
+
+def _doubts(poll: Poll | PollFailure | None) -> tuple[Problem, ...]:
+    """What forbids finding for the canary now."""
+    if poll is None:
+        return (Problem("BetweenPolls", "the provider was not asked in this pass"),)
+    return (poll.problem,) if isinstance(poll, PollFailure) else poll.problems

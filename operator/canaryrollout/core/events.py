@@ -1,6 +1,6 @@
 """Kubernetes Events of a pass: one per transition worth a person's attention, with its numbers."""
 
-from canaryrollout.api.status import CanaryRolloutStatus, Phase
+from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase
 from canaryrollout.core.decision import EmitEvent
 
 _TOLD = {
@@ -10,6 +10,9 @@ _TOLD = {
     Phase.ANALYSING: ("StepSynced", "step {step}: every proxy has acknowledged {weight} % for version {version}; counting begins"),
     Phase.PROMOTING: ("Promoting", "version {version} passed all steps; the old version leaves the routes"),
 }
+_ORDINARY = frozenset({"NotObserved", "BetweenPolls", "NoTraffic", "NoCanaryTraffic", "NotEnoughRequests", "CollectingEvidence"})
+"""States of the analysis that every step goes through."""
+
 _WARNED = {Phase.ROLLING_BACK: "RollingBack", Phase.PAUSED: "Paused", Phase.RESTORING: "Restoring"}
 
 
@@ -50,9 +53,11 @@ def _problem_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> 
     if after.message == before.message:
         return ()
     old = {(c.type, c.status, c.reason) for c in before.conditions}
-    fresh = [c for c in after.conditions if c.type in ("Stalled", "Analysis", "ProxiesSynced") and (c.type, c.status, c.reason) not in old]
-    return tuple(
-        EmitEvent(c.reason, c.message, warning=True)
-        for c in fresh
-        if (c.type == "Stalled" and c.status == "True") or (c.type != "Stalled" and c.status == "Unknown")
-    )
+    fresh = [c for c in after.conditions if (c.type, c.status, c.reason) not in old]
+    return tuple(EmitEvent(c.reason, c.message, warning=True) for c in fresh if _alarming(c))
+
+
+def _alarming(condition: Condition) -> bool:
+    if condition.type == "Stalled":
+        return condition.status == "True"
+    return condition.type in ("Analysis", "ProxiesSynced") and condition.status == "Unknown" and condition.reason not in _ORDINARY

@@ -10,7 +10,12 @@ from canaryrollout.core.snapshot import Poll, Snapshot
 def limits_of(spec: CanaryRolloutSpec) -> Limits:
     """The limits that the spec sets."""
     analysis = spec.analysis
-    return Limits(max_error_rate=analysis.max_error_rate, latency=analysis.max_p99_latency, min_requests=analysis.min_requests)
+    return Limits(
+        max_error_rate=analysis.max_error_rate,
+        latency=analysis.max_p99_latency,
+        min_requests=analysis.min_requests,
+        beta=1.0 - analysis.confidence,
+    )
 
 
 def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapshot, settle: float) -> CanaryRolloutStatus:
