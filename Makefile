@@ -52,7 +52,7 @@ crds: $(STAMP) ## Regenerate the CRD and the reference pages
 	python -m canaryrollout.api.reference
 	python scripts/generate.py
 
-chart: $(STAMP) ## Regenerate deploy/kustomize from the chart
+chart: $(STAMP) ## Regenerate deploy/kustomize and deploy/observability from the chart
 	@python scripts/kustomize.py
 
 constraints: ## Pin the newest allowed versions of all dependencies

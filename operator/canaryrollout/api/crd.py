@@ -1,6 +1,6 @@
 """The CustomResourceDefinition, generated from the pydantic models.
 
-`python -m canaryrollout.api.crd` writes it to crds/ and into the chart, `--check` compares instead and fails on drift.
+`python -m canaryrollout.api.crd` writes it to crds/, the chart and deploy/; `--check` compares instead and fails on drift.
 """
 
 import argparse
@@ -24,8 +24,8 @@ CRD_NAME = f"{PLURAL}.{GROUP}"
 MAX_NAME_LENGTH = 63
 """The name is used as a label value and in the names of Events."""
 
-FILES = (f"crds/{CRD_NAME}.yaml", f"charts/canaryrollout/files/{CRD_NAME}.yaml")
-"""Where the definition is kept, below the root of the repository; the chart is packaged and needs a copy of its own."""
+FILES = (f"crds/{CRD_NAME}.yaml", f"charts/canaryrollout/files/{CRD_NAME}.yaml", "deploy/kustomize/crd.yaml")
+"""Where the definition is kept, below the root of the repository; neither charts nor kustomizations reach outside their folders."""
 
 _HEADER = "# Generated from operator/canaryrollout/api by `make crds`; do not edit.\n"
 

@@ -1,4 +1,4 @@
-"""deploy/kustomize, which is made from the chart."""
+"""deploy/kustomize and deploy/observability, which are made from the chart."""
 
 import subprocess
 import sys
