@@ -135,6 +135,8 @@ def test_a_whole_spec_survives_the_api_server_and_the_models(server: ApiServer) 
         ({"analysis": {"maxErrorRate": "one percent"}}, "write a percentage"),
         ({"analysis": {"maxP99Latency": "0.5s"}}, "write a number and a unit"),
         ({"analysis": {"maxP99Latency": "fast"}}, "write a number and a unit"),
+        ({"analysis": {"confidence": "49%"}}, "spec.analysis.confidence"),
+        ({"analysis": {"confidence": "100%"}}, "spec.analysis.confidence"),
         ({"analysis": {"minRequests": 0}}, "greater than or equal to 1"),
         ({"analysis": {"onInconclusive": "hope"}}, 'supported values: "pause", "rollback", "promote"'),
         ({"sync": {"timeout": "-5s"}}, "write a number and a unit"),
