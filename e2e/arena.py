@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from localmesh import sample
 from localmesh.errors import LocalMeshError
 from localmesh.kube import ApiError
 from localmesh.mesh import Mesh
+from localmesh.podspec import XDS_RELAY_ANNOTATION
 
 Object = dict[str, Any]
 
@@ -87,7 +88,6 @@ class Arena:
     mesh: Mesh
     namespace: str
     operator: Operator
-    weights_seen: list[tuple[float, int]] = field(default_factory=list)
 
     # --- the rollout ---
 
@@ -163,6 +163,10 @@ class Arena:
         items = self.mesh.get(f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events")["items"]
         ours = [item for item in items if item["regarding"]["kind"] == "CanaryRollout"]
         return sorted(ours, key=lambda item: str(item["eventTime"]))
+
+    def another_operator(self, flags: Mapping[str, str] | None = None) -> Operator:
+        """One more operator for the same namespace, not started: a standby."""
+        return operator_for(self.mesh, self.namespace, flags)
 
     # --- the mesh ---
 
@@ -253,16 +257,21 @@ def _free_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def arena(
-    mesh: Mesh, prefix: str = "rollout", *, flags: Mapping[str, str] | None = None, start: bool = True, xds_relay: bool = False
+    mesh: Mesh, prefix: str = "rollout", *, flags: Mapping[str, str] | None = None, start: bool = True, bystander: bool = False
 ) -> Iterator[Arena]:
-    """A namespace with gateway, productpage and reviews v1, and a ready operator; all gone at the end."""
+    """A namespace with gateway, productpage and reviews v1, and a ready operator; all gone at the end.
+
+    `bystander` adds a client of reviews (app `bystander`) whose sidecar reaches istiod through a relay, so that it can be
+    cut off or frozen while the traffic of the others goes on.
+    """
     install(mesh)
     with mesh.namespace(prefix) as namespace:
-        annotations = {"localmesh/xds-relay": "true"} if xds_relay else {}
+        if bystander:
+            mesh.apply(sample.workload(namespace, "bystander", "v1", annotations={XDS_RELAY_ANNOTATION: "true"}))
         mesh.apply(
             sample.service(namespace, "reviews"),
             *sample.reviews(namespace, "v1"),
-            *sample.productpage(namespace, annotations=annotations),
+            *sample.productpage(namespace),
             *sample.ingress(namespace, mesh.gateway_port()),
         )
         operator = operator_for(mesh, namespace, flags)

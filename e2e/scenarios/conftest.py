@@ -1,6 +1,7 @@
 """Scenario tests: the operator as a process with the chart's rights, on the local mesh (python -m localmesh)."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from arena import Arena, arena
@@ -16,14 +17,17 @@ def place(mesh: Mesh) -> Iterator[Arena]:
         yield created
 
 
-QUICK = {
-    "steps": [{"weight": 20}, {"weight": 50}, {"weight": 100}],
-    "analysis": {"maxErrorRate": "5%", "minRequests": 20, "minDuration": "5s"},
-}
-"""A rollout that needs little evidence, for scenarios whose point lies elsewhere: 74 good requests pass a 5 % limit."""
+@pytest.fixture
+def crowded(mesh: Mesh) -> Iterator[Arena]:
+    """As `place`, with one more client, the bystander, that can be cut off from istiod."""
+    with arena(mesh, bystander=True) as created:
+        yield created
 
 
 @pytest.fixture
-def quick() -> dict[str, object]:
-    """Spec fields of a short rollout."""
-    return dict(QUICK)
+def quick() -> dict[str, Any]:
+    """Spec fields of a rollout that needs little evidence (70 good requests a step), for scenarios about something else."""
+    return {
+        "steps": [{"weight": 25}, {"weight": 50}, {"weight": 100}],
+        "analysis": {"confidence": "50%", "minRequests": 20, "minDuration": "6s"},
+    }
