@@ -10,7 +10,7 @@ from canaryrollout.metrics.prometheus import PrometheusClient
 from canaryrollout.metrics.provider import Question
 from prometheus_server import SCRAPE_SECONDS, Pod, PrometheusServer
 
-SAMPLING = Sampling(scrape_interval=SCRAPE_SECONDS, ingestion_delay=0.3)
+SAMPLING = Sampling(scrape_interval=SCRAPE_SECONDS, ingestion_delay=0.5)
 _names = (f"ns{number}" for number in itertools.count())
 
 

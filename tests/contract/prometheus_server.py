@@ -16,7 +16,7 @@ import requests
 from apiserver import free_ports, wait_until
 from localmesh.locate import ensure
 
-SCRAPE_SECONDS = 0.2
+SCRAPE_SECONDS = 0.4
 
 
 def series(metric: str, labels: Mapping[str, str]) -> str:

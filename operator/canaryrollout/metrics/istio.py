@@ -25,7 +25,10 @@ class Sampling:
 
     scrape_interval: float = 15.0
     ingestion_delay: float = 0.5
-    """A scrape becomes visible some time after its timestamp; a slice that ended later than that would miss it for ever."""
+    """A scrape becomes visible when it is done, under the time of its start; a slice that reaches so far would miss it for ever.
+
+    Above the usual duration of a scrape; nothing at all is missed where it is above the scrape time-out.
+    """
     scrape_labels: tuple[str, ...] = SCRAPE_LABELS
 
     @property

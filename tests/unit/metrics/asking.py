@@ -23,7 +23,7 @@ def sample(value: str = "7", time: float = AT / 1000) -> dict[str, object]:
 @contextlib.asynccontextmanager
 async def client_of(server: Hostile | str, **settings: object) -> AsyncIterator[PrometheusClient]:
     url = server if isinstance(server, str) else server.url
-    client = PrometheusClient(PrometheusEndpoint(**{"url": url, "timeout": 2.0, **settings}))  # type: ignore[arg-type]
+    client = PrometheusClient(PrometheusEndpoint(**{"url": url, "timeout": 10.0, **settings}))  # type: ignore[arg-type]
     try:
         yield client
     finally:

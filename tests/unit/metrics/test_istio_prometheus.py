@@ -25,7 +25,7 @@ def the_time(now: float = NOW) -> Answer:
 @pytest.fixture
 async def provider() -> AsyncIterator[tuple[Hostile, IstioPrometheus]]:
     with serving(the_time(), ok([])) as server:
-        client = PrometheusClient(PrometheusEndpoint(url=server.url, timeout=2))
+        client = PrometheusClient(PrometheusEndpoint(url=server.url, timeout=10))
         yield server, IstioPrometheus(client, Sampling(ingestion_delay=0.5))
         await client.close()
 
@@ -70,7 +70,7 @@ async def test_any_failing_query_fails_the_whole_poll(bad: int) -> None:
     answers = [the_time(), ok([]), ok([]), ok([])]
     answers[bad] = raw("gone", "503 Service Unavailable")
     with serving(*answers) as server:
-        client = PrometheusClient(PrometheusEndpoint(url=server.url, timeout=2, concurrency=1))
+        client = PrometheusClient(PrometheusEndpoint(url=server.url, timeout=10, concurrency=1))
         result = await IstioPrometheus(client, Sampling()).poll(QUESTION, NOW - 5)
         await client.close()
     assert isinstance(result, PollFailure)
@@ -79,7 +79,7 @@ async def test_any_failing_query_fails_the_whole_poll(bad: int) -> None:
 
 async def test_the_next_poll_after_a_failure_starts_afresh() -> None:
     with serving(raw("gone", "503 Service Unavailable"), the_time(), ok([])) as server:
-        client = PrometheusClient(PrometheusEndpoint(url=server.url, timeout=2))
+        client = PrometheusClient(PrometheusEndpoint(url=server.url, timeout=10))
         metrics = IstioPrometheus(client, Sampling())
         assert isinstance(await metrics.poll(QUESTION, NOW - 5), PollFailure)
         assert isinstance(await metrics.poll(QUESTION, NOW - 5), Poll)

@@ -67,7 +67,7 @@ async def test_a_trickling_answer_ends_at_the_deadline_and_frees_its_thread(
     trickle: Callable[[threading.Event], Answer], stop: threading.Event
 ) -> None:
     with serving(trickle(stop), ok([])) as server:
-        async with client_of(server, timeout=0.5, concurrency=1) as client:
+        async with client_of(server, timeout=1.5, concurrency=1) as client:
             with pytest.raises(PrometheusError) as caught:
                 await client.evaluate("up", ONCE)
             assert caught.value.reason == "PrometheusTimeout"

@@ -73,7 +73,7 @@ async def test_a_missing_authority_file_is_an_error_not_a_crash(tmp_path: Path, 
 
 async def test_a_trickling_answer_over_tls_frees_its_thread_too(stop: threading.Event, certificates: Path) -> None:
     with serving(trickle_body(stop), ok([]), tls=server_tls(certificates)) as server:
-        async with client_of(server, timeout=0.5, concurrency=1, ca_file=certificates / "cert.pem") as client:
+        async with client_of(server, timeout=1.5, concurrency=1, ca_file=certificates / "cert.pem") as client:
             with pytest.raises(PrometheusError, match="completely within"):
                 await client.evaluate("up", ONCE)
             assert await client.evaluate("up", ONCE) == ()
@@ -98,7 +98,7 @@ async def test_a_tls_handshake_that_trickles_is_cut_and_frees_its_thread(stop: t
 
         server = threading.Thread(target=serve)
         server.start()
-        async with client_of(f"https://localhost:{listener.getsockname()[1]}", timeout=0.5, concurrency=1) as client:
+        async with client_of(f"https://localhost:{listener.getsockname()[1]}", timeout=1.5, concurrency=1) as client:
             reasons = []
             for _ in range(2):
                 with pytest.raises(PrometheusError) as caught:
