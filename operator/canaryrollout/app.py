@@ -135,8 +135,8 @@ class OperatorProcess:
         kopf.on.cleanup(registry=registry)(self._cleaned)
         handlers.register(registry, self._queue, self._directory, self._age)
         settings = kopf.OperatorSettings()
-        handlers.configure(settings)
         namespaces = self._settings.watch_namespaces
+        handlers.configure(settings, namespaced=bool(namespaces))
         await kopf.operator(
             registry=registry, settings=settings, standalone=True, stop_flag=self._stop, clusterwide=not namespaces, namespaces=namespaces
         )

@@ -59,10 +59,14 @@ def _on_event(registry: kopf.OperatorRegistry, resource: Resource, handler: Any)
     kopf.on.event(resource.group, resource.version, resource.plural, registry=registry, id=resource.plural)(handler)
 
 
-def configure(settings: kopf.OperatorSettings) -> None:
+def configure(settings: kopf.OperatorSettings, *, namespaced: bool) -> None:
     """Watches that notice when they stall; no posting, no annotations, no finalizers of kopf's own."""
     settings.posting.enabled = False
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.inactivity_timeout = 70
     settings.networking.request_timeout = 30
+    # Requests are also repeated by the watches themselves; nine patient tries would only delay what a Role forbids.
+    settings.networking.error_backoffs = (0.1, 0.5, 2.0)
+    # With Roles for some namespaces nobody may watch namespaces and CRDs: what is there at the start is served.
+    settings.scanning.disabled = namespaced
