@@ -1,38 +1,51 @@
 """The judge of the sync proof: from what istiods and the API server say to who serves the expected configuration.
 
-What istiod tells (source: pilot/pkg/xds/{debug,ads,xdsgen}.go, checked with 1.31):
+What istiod tells (source: pilot/pkg/xds/{debug,ads,delta,xdsgen,pushqueue}.go, checked with 1.31):
 
-- /debug/syncz gives for each connected proxy and type the nonces last sent and last acknowledged. A nonce begins with the
-  push version, "RFC3339/N"; N only grows within one istiod process and means nothing to another.
-- /debug/config_dump?proxyID= regenerates, and labels with that push's version, what the proxy's *last processed push*
-  contains; it does not say that it was sent.
+- /debug/syncz gives for each connection and type the nonces last sent and last acknowledged. A nonce begins with the push
+  version, "RFC3339/N"; N only grows within one istiod process and means nothing to another.
+- /debug/config_dump?proxyID= regenerates what the connection's *last begun push* contains, and is labelled with that push;
+  it does not say that it was sent.
 - "acked == sent" alone proves nothing: during debounce and queueing every proxy is in sync with its old configuration. A
   proxy that a push does not concern is skipped and keeps its older nonce for ever.
 
-The argument. Let N be a push in which istiod is seen to generate the expected configuration for a proxy's scope
-(namespace and workload). Then a proxy of that scope serves it
+The argument. Let N be a push of one istiod whose configuration, and that of every later push, is the expected one
+(core.sync_floor finds it). A proxy of that istiod serves it once it has acknowledged, with nothing newer outstanding in that
+type, a nonce of a push >= N: every proxy whose configuration the change alters is pushed at N or in a later push into which
+N was merged. N is looked for anew for each expectation, and an expectation names the revision of the object it was read
+from, so nothing learned about one revision serves another.
 
-1. if it has acknowledged, without anything newer outstanding, a nonce of push >= N: it was generated from that state; or
-2. if its own dump showed the expected configuration at push V and later again at a push after V. One connection handles its
-   pushes in order, so all of V was sent when the later one began; whatever V skipped had not changed; or
-3. if its own dump shows the expected configuration, nothing at all is outstanding, and neither its push version nor any of
-   its nonces moved for QUIET_SECONDS: istiod sends what it generates for one proxy without such a pause. This covers a proof
-   begun long after the push (an operator that restarted, a configuration that was there before).
+Which proxies: what istiod generates depends on the namespace and labels (Sidecar resources, exportTo), so one dump for each
+scope (namespace and workload) tells whether its proxies route the service. A running proxy that no istiod lists goes on
+serving what it had: it is unknown, unless its scope is known not to matter.
 
-An expectation names the revision of the object it was read from, so nothing learned about one revision serves another. A
-running proxy that no istiod lists is unknown: it goes on serving what it had.
+Limit: with delta xDS a rejected cluster update is forgotten by istiod when the proxy later accepts another one.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from enum import StrEnum
 
 from canaryrollout.core.snapshot import Expectation, ProxyState, ProxyStatus, SyncReport
 
-QUIET_SECONDS = 5.0
-
 NONCE_UUID = 36
 DETAIL_LIMIT = 300
+KINDS = frozenset({"sidecar", "router"})
+"""Proxy types with routes of their own; ztunnel has none, a waypoint's are inside its listeners."""
+
+Split = tuple[tuple[str, str, int], ...]
+"""Sorted (host, subset, weight) of one route."""
+
+
+def push_number(version: str) -> int:
+    """N of a push version "RFC3339/N"; -1 where there is none."""
+    number = version.rpartition("/")[2]
+    return int(number) if number.isdecimal() else -1
+
+
+def nonce_push(nonce: str) -> int:
+    """N of a nonce: a push version followed by a UUID; -1 for no nonce."""
+    return push_number(nonce[:-NONCE_UUID])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,48 +58,98 @@ class Watched:
     """The proxy's own text of its last NACK; empty once it has acknowledged again."""
 
     @property
-    def push(self) -> int:
-        """N of the acknowledged nonce; -1 where nothing was acknowledged."""
-        return push_number(self.acked[:-NONCE_UUID]) if self.acked else -1
-
-    @property
     def settled(self) -> bool:
         """Whether what was sent last is acknowledged."""
         return self.sent == self.acked
 
 
-def push_number(version: str) -> int:
-    """N of a push version "RFC3339/N"; -1 where there is none."""
-    number = version.rpartition("/")[2]
-    return int(number) if number.isdigit() else -1
-
-
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A proxy as one istiod lists it."""
+    """A proxy as one istiod lists it. A proxy that is reconnecting may be listed twice."""
 
     proxy: str
     """POD.NAMESPACE."""
     kind: str
     """sidecar, router, waypoint, ztunnel."""
-    clusters: Watched
-    routes: Watched
-    nonces: tuple[tuple[str, str, str], ...] = ()
-    """(type, sent, acked) of every type, to tell whether anything is outstanding or moves."""
+    watches: Mapping[str, Watched] = field(default_factory=dict)
+    """By type: clusters, listeners, routes, endpoints, or the type's URL."""
+
+    def watched(self, kind: str) -> Watched:
+        """One type; empty where the proxy has not asked for it."""
+        return self.watches.get(kind, Watched())
+
+    @property
+    def newest(self) -> int:
+        """The latest push that sent it configuration. Endpoints move too often to tell anything."""
+        return max(nonce_push(self.watched(kind).sent) for kind in ("clusters", "listeners", "routes"))
+
+    @property
+    def handled(self) -> int:
+        """A push that is over: one goroutine of istiod pushes to a connection and reads its acknowledgements."""
+        return max((nonce_push(watch.acked) for watch in self.watches.values()), default=-1)
 
     @property
     def outstanding(self) -> bool:
         """Whether anything that was sent is not acknowledged."""
-        return any(sent != acked for _, sent, acked in self.nonces)
+        return any(not watch.settled for watch in self.watches.values())
+
+    @property
+    def nonces(self) -> frozenset[str]:
+        """All that was sent last."""
+        return frozenset(watch.sent for watch in self.watches.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What istiod generates for a proxy, compared with the expectation."""
+    """What istiod generates for a proxy that concerns one host and VirtualService."""
 
     push: int
-    relevant: bool
-    expected: bool
+    splits: frozenset[Split] = frozenset()
+    """The splits of our VirtualService's routes to the host."""
+    defaults: bool = False
+    """Whether Istio's own default routes to the host are there (where no VirtualService applies)."""
+    clusters: frozenset[tuple[int, str]] = frozenset()
+    """(port, subset) of the host's clusters; subset "" is the whole service."""
+
+    def has_subsets(self, subsets: Iterable[str]) -> bool:
+        """Whether every port of the service has a cluster for each subset."""
+        ports = {port for port, subset in self.clusters if not subset}
+        return bool(ports) and all((port, subset) in self.clusters for port in ports for subset in subsets)
+
+
+class Scope(StrEnum):
+    """What is known of the proxies of one namespace and workload."""
+
+    RELEVANT = "Relevant"
+    """istiod was seen to generate for them from the objects in question."""
+    AWAITED = "Awaited"
+    """They are concerned, and istiod does not generate it for them yet."""
+    IRRELEVANT = "Irrelevant"
+
+
+def scope_state(expectation: Expectation, generated: Generated, kind: str, namespace: str) -> Scope:
+    """Whether a proxy is concerned. What it generates may be of an earlier weight: routes keep coming from one VirtualService."""
+    visible = not expectation.visible_in or namespace in expectation.visible_in
+    if expectation.splits:
+        awaited = kind == "sidecar" and expectation.sidecars and visible and generated.defaults
+        concerned, found = bool(generated.splits) or awaited, bool(generated.splits) and not awaited
+    else:
+        concerned = found = bool(generated.clusters) and visible
+    if not concerned:
+        return Scope.IRRELEVANT
+    return Scope.RELEVANT if found and generated.has_subsets(expectation.subsets) else Scope.AWAITED
+
+
+def shows(expectation: Expectation, generated: Generated) -> bool:
+    """Whether what is generated for a relevant proxy is exactly what is expected."""
+    if not generated.has_subsets(expectation.subsets):
+        return False
+    return not expectation.splits or set(expectation.required) <= generated.splits <= set(expectation.splits)
+
+
+def asked_kind(expectation: Expectation) -> str:
+    """The type in which the expectation shows."""
+    return "routes" if expectation.splits else "clusters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +159,8 @@ class MeshPod:
     name: str
     namespace: str
     workload: str
-    ready: bool
+    serving: bool = True
+    """Whether its proxy may be carrying traffic though no istiod lists it."""
 
     @property
     def proxy(self) -> str:
@@ -105,121 +169,81 @@ class MeshPod:
 
     @property
     def scope(self) -> str:
-        """What its generated configuration depends on: Sidecar resources and exportTo select by namespace and labels."""
+        """What its generated configuration depends on."""
         return f"{self.namespace}/{self.workload}"
 
 
 @dataclass(frozen=True, slots=True)
 class IstiodView:
-    """One istiod: its connections, and what it generates."""
+    """One istiod."""
 
     name: str
-    connections: Mapping[str, Connection]
-    first: Mapping[str, int] = field(default_factory=dict)
-    """By scope: the first push in which the expected configuration was seen generated."""
-    irrelevant: frozenset[str] = frozenset()
-    """Scopes for which it generates nothing that routes the service."""
-    proved: frozenset[str] = frozenset()
-    """Proxies that satisfy rule 2 or 3."""
+    connections: Mapping[str, tuple[Connection, ...]]
+    """By scope; only of KINDS."""
+    first: int | None = None
+    """N: from this push on its configuration is known to be the expected one. None: not seen yet."""
 
 
-def watched(expectation: Expectation, connection: Connection) -> Watched:
-    """The type in which the expectation shows: routes for splits, else clusters."""
-    return connection.routes if expectation.splits else connection.clusters
+def judge(
+    expectation: Expectation,
+    views: Iterable[IstiodView],
+    scopes: Mapping[str, Scope],
+    pods: Iterable[MeshPod],
+    unlisted: Iterable[MeshPod],
+    *,
+    known: frozenset[str],
+) -> SyncReport:
+    """The report.
 
-
-def state_of(expectation: Expectation, view: IstiodView, connection: Connection, scope: str) -> ProxyStatus:
-    """How far one connected, relevant proxy is."""
-    types = (("routes", connection.routes), ("clusters", connection.clusters))
-    rejected = next(((name, t) for name, t in types if t.error and not t.settled), None)
-    if rejected is not None:
-        name, nack = rejected
-        detail = f"rejected the {name}: {' '.join(nack.error.split())}"[:DETAIL_LIMIT]
-        return ProxyStatus(connection.proxy, ProxyState.REJECTED, view.name, detail)
-    first = view.first.get(scope)
-    if first is None:
-        return _pending(connection, view, "istiod does not generate the configuration for it yet")
-    asked = watched(expectation, connection)
-    if not asked.settled or (expectation.splits and not connection.clusters.settled):
-        return _pending(connection, view, "sent, not acknowledged")
-    if asked.push >= first or connection.proxy in view.proved:
-        return ProxyStatus(connection.proxy, ProxyState.SYNCED, view.name)
-    return _pending(connection, view, f"its last acknowledged push is {asked.push}, needed is {first}")
-
-
-def _pending(connection: Connection, view: IstiodView, detail: str) -> ProxyStatus:
-    return ProxyStatus(connection.proxy, ProxyState.PENDING, view.name, detail)
-
-
-def judge(expectation: Expectation, views: Iterable[IstiodView], pods: Iterable[MeshPod], known: frozenset[str]) -> SyncReport:
-    """The report. `known` are scopes found relevant earlier in this rollout; a proxy of theirs that vanished is unknown."""
-    views = list(views)
-    by_proxy = {pod.proxy: pod for pod in pods}
-    statuses: dict[str, ProxyStatus] = {}
-    relevant: set[str] = set(known)
-    disproved: set[str] = set()
+    `scopes` holds what is known of each "NAMESPACE/WORKLOAD", `pods` all that should have a proxy, `unlisted` those of them that
+    no istiod lists; `known` are scopes found relevant earlier in this rollout.
+    """
+    found: dict[str, ProxyStatus] = {}
+    present = {pod.scope for pod in pods}
     generated = True
     for view in views:
-        disproved |= view.irrelevant
-        for connection in view.connections.values():
-            scope = scope_of(connection.proxy, by_proxy)
-            if connection.kind not in ("sidecar", "router") or scope in view.irrelevant:
+        present |= view.connections.keys()
+        for name, members in view.connections.items():
+            scope = scopes.get(name)
+            if scope is Scope.IRRELEVANT:
                 continue
-            relevant.add(scope)
-            generated = generated and scope in view.first
-            status = state_of(expectation, view, connection, scope)
-            statuses[connection.proxy] = _later(statuses.get(connection.proxy), status)
-    for pod in by_proxy.values():
-        if pod.proxy not in statuses and pod.ready and pod.scope not in disproved - relevant and not _listed(pod.proxy, views):
-            detail = "not connected to any istiod; it goes on serving its last configuration"
-            statuses[pod.proxy] = ProxyStatus(pod.proxy, ProxyState.UNKNOWN, "", detail)
-    ordered = tuple(statuses[name] for name in sorted(statuses))
-    return SyncReport(expectation, generated, ordered, frozenset(relevant - disproved))
+            generated = generated and scope is Scope.RELEVANT and view.first is not None
+            for connection in members:
+                status = _status(expectation, view, connection, scope)
+                found[connection.proxy] = min(status, found.get(connection.proxy, status), key=lambda entry: _SEVERITY[entry.state])
+    for pod in unlisted:
+        if pod.serving and scopes.get(pod.scope) is not Scope.IRRELEVANT:
+            found[pod.proxy] = ProxyStatus(pod.proxy, ProxyState.UNKNOWN, "", NOT_CONNECTED)
+    relevant = {name for name in present if scopes.get(name, Scope.IRRELEVANT) is not Scope.IRRELEVANT}
+    relevant |= {name for name in known & present if name not in scopes}
+    return SyncReport(expectation, generated, tuple(found[proxy] for proxy in sorted(found)), frozenset(relevant))
 
 
-def _listed(proxy: str, views: Iterable[IstiodView]) -> bool:
-    return any(proxy in view.connections for view in views)
+NOT_CONNECTED = "not connected to any istiod; it keeps serving its last configuration"
+
+_SEVERITY = {ProxyState.REJECTED: 0, ProxyState.UNKNOWN: 1, ProxyState.PENDING: 2, ProxyState.SYNCED: 3}
+"""A proxy listed twice is moving from one connection to another: the worse one counts."""
 
 
-def scope_of(proxy: str, pods: Mapping[str, MeshPod]) -> str:
-    """The scope of a proxy; one whose pod is not visible stands for itself."""
-    pod = pods.get(proxy)
-    return pod.scope if pod else f"?/{proxy}"
+def _status(expectation: Expectation, view: IstiodView, connection: Connection, scope: Scope | None) -> ProxyStatus:
+    def is_(state: ProxyState, detail: str = "") -> ProxyStatus:
+        return ProxyStatus(connection.proxy, state, view.name, detail)
+
+    for kind in ("routes", "clusters"):
+        if (watch := connection.watched(kind)).error and not watch.settled:
+            return is_(ProxyState.REJECTED, f"rejected the {kind}: {printable(watch.error)}"[:DETAIL_LIMIT])
+    if scope is not Scope.RELEVANT or view.first is None:
+        return is_(ProxyState.PENDING, "istiod does not generate the expected configuration for it yet")
+    asked = connection.watched(asked_kind(expectation))
+    if not asked.sent:
+        return is_(ProxyState.PENDING, f"has not asked for {asked_kind(expectation)} yet")
+    if not asked.settled or not connection.watched("clusters").settled:
+        return is_(ProxyState.PENDING, "sent, not acknowledged")
+    if nonce_push(asked.acked) < view.first:
+        return is_(ProxyState.PENDING, f"acknowledged push {nonce_push(asked.acked)}, {view.first} is needed")
+    return is_(ProxyState.SYNCED)
 
 
-def _later(old: ProxyStatus | None, new: ProxyStatus) -> ProxyStatus:
-    """A proxy that two istiods list (it is moving) is in sync only if both say so."""
-    if old is None or old.state is ProxyState.SYNCED:
-        return new
-    return old
-
-
-Rule = Literal["own-later-push", "quiet"]
-"""Which of the rules 2 and 3 proved a proxy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """What was seen of a proxy whose acknowledged nonce is older than the first expected push (rules 2 and 3)."""
-
-    push: int
-    since: float
-    """Local monotonic time at which `push` and `nonces` were first seen together."""
-    nonces: tuple[tuple[str, str, str], ...]
-    proved: Rule | None = None
-
-
-def observe_doubtful(before: Watch | None, generated: Generated, connection: Connection, now: float) -> Watch | None:
-    """The next memory of a doubtful proxy; None where its own dump is not as expected. Call with nonces read after the dump."""
-    if not generated.expected:
-        return None
-    if before is None:
-        return Watch(generated.push, now, connection.nonces)
-    if generated.push > before.push:
-        return Watch(generated.push, now, connection.nonces, "own-later-push")
-    if before.proved == "own-later-push":
-        return before
-    if connection.nonces != before.nonces or connection.outstanding:
-        return Watch(generated.push, now, connection.nonces)
-    quiet = now - before.since >= QUIET_SECONDS
-    return Watch(before.push, before.since, before.nonces, "quiet" if quiet else None)
+def printable(text: str) -> str:
+    """A proxy's text on one line, without control characters."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

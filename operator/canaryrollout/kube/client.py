@@ -8,8 +8,9 @@ repeating a write is safe.
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -69,25 +70,35 @@ class KubeClient:
             return None
 
     async def list(self, resource: Resource, namespace: str | None, *, label_selector: str = "", field_selector: str = "") -> list[Object]:
-        """All objects of a namespace (None: of all), read in pages. Items of built-in types carry no apiVersion and kind."""
+        """All objects of a namespace (None: of all). Items of built-in types carry no apiVersion and kind."""
+        items = {}
+        async for item in self.pages(resource, namespace, label_selector=label_selector, field_selector=field_selector):
+            metadata = item["metadata"]
+            items[metadata.get("namespace"), metadata["name"]] = item
+        return [*items.values()]
+
+    async def pages(
+        self, resource: Resource, namespace: str | None, *, label_selector: str = "", field_selector: str = ""
+    ) -> AsyncIterator[Object]:
+        """As `list`, holding one page at a time. An item may come twice when the list had to be read anew."""
         selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
         query = {key: value for key, value in selectors.items() if value}
         path = resource.path(namespace)
-        items: list[Object] = []
         page: dict[str, str] = {"limit": str(_PAGE)}
         while True:
             try:
                 answer = await self._call("GET", path, query={**query, **page})
             except ApiError as error:
-                if error.status != 410 or "continue" not in page:
+                if error.status != HTTPStatus.GONE or "continue" not in page:
                     raise
                 # The snapshot behind the continue token was compacted: take everything at once.
-                items, page = [], {}
+                page = {}
                 continue
-            items += answer.get("items") or []
+            for item in answer.get("items") or []:
+                yield item
             token = (answer.get("metadata") or {}).get("continue")
             if not token:
-                return items
+                return
             page = {"limit": str(_PAGE), "continue": token}
 
     async def create(self, resource: Resource, namespace: str | None, body: Mapping[str, Any]) -> Object:

@@ -1,19 +1,20 @@
 """istiod's debug interface: found by label, asked with a short-lived token of an account that may do nothing else."""
 
 import asyncio
-import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import aiohttp
 
-from canaryrollout.core.snapshot import Problem
-from canaryrollout.core.sync import Connection, Watched
+from canaryrollout.core.snapshot import Expectation, Problem
+from canaryrollout.core.sync import Connection, Generated
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import ApiError
 from canaryrollout.kube.resources import PODS
+from canaryrollout.mesh.config_dump import read_dump, read_syncz
+from canaryrollout.mesh.proxies import is_ready
 from canaryrollout.settings import IstioSettings
 
 AUDIENCE = "istio-ca"
@@ -22,8 +23,8 @@ RENEW_BEFORE = 120.0
 ANSWER_LIMIT = 64 * 1024 * 1024
 ANSWER_TIMEOUT = 10.0
 
-_CLUSTERS = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
-_ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class IstiodError(Exception):
@@ -36,14 +37,18 @@ class IstiodError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Istiod:
-    """One istiod pod."""
+    """One istiod process."""
 
     name: str
     address: str
+    process: str
+    """Changes when the process does: push numbers begin anew."""
+    required: bool
+    """Ready and staying: it must answer. Proxies of one that is coming or going and does not answer are unknown."""
 
 
 class IstiodClient:
-    """Asks every istiod of the root namespace. Raises IstiodError."""
+    """Asks the istiods of the root namespace. Raises IstiodError."""
 
     def __init__(self, kube: KubeClient, settings: IstioSettings) -> None:
         self._kube = kube
@@ -59,51 +64,49 @@ class IstiodClient:
             await self._session.close()
 
     async def discover(self) -> list[Istiod]:
-        """The running istiods, of all revisions. None at all is an error: then nobody vouches for any proxy."""
+        """The running istiods, of all revisions. None ready is an error: then nobody vouches for any proxy."""
         settings = self._settings
         try:
             pods = await self._kube.list(PODS, settings.root_namespace, label_selector=settings.istiod_selector)
         except ApiError as error:
             raise IstiodError(Problem("IstiodUnknown", f"the istiod pods could not be listed: {error.message}")) from error
-        running = [
-            Istiod(pod["metadata"]["name"], pod["status"]["podIP"])
-            for pod in pods
-            if (pod.get("status") or {}).get("podIP") and _is_ready(pod)
-        ]
-        if not running:
+        running = sorted((_istiod(pod) for pod in pods if _runs(pod)), key=lambda istiod: istiod.name)
+        if not any(istiod.required for istiod in running):
             message = f"no ready istiod with label {settings.istiod_selector} in namespace {settings.root_namespace}"
             raise IstiodError(Problem("IstiodNotFound", message))
-        return sorted(running, key=lambda istiod: istiod.name)
+        return running
 
-    async def connections(self, istiod: Istiod) -> dict[str, Connection]:
+    async def connections(self, istiod: Istiod) -> tuple[Connection, ...]:
         """The proxies connected to an istiod."""
-        rows = await self._ask(istiod, "/debug/syncz")
-        if not isinstance(rows, list):
-            raise IstiodError(Problem("IstiodAnswer", f"{istiod.name}: /debug/syncz is not a list"))
-        return {str(row["proxy"]): _connection(row) for row in rows if isinstance(row, dict) and row.get("proxy")}
+        body = await self._ask(istiod, "/debug/syncz")
+        return await self._parsed(istiod, read_syncz, body)
 
-    async def config_dump(self, istiod: Istiod, proxy: str) -> Mapping[str, Any] | None:
+    async def generated(self, istiod: Istiod, proxy: str, expectation: Expectation) -> Generated | None:
         """What it generates for a proxy; None when the proxy is not (or no longer) connected to it."""
-        answer = await self._ask(istiod, f"/debug/config_dump?proxyID={proxy}", missing_ok=True)
-        return answer if isinstance(answer, dict) else None
+        body = await self._ask(istiod, f"/debug/config_dump?proxyID={proxy}", missing_ok=True)
+        return await self._parsed(istiod, read_dump, body, expectation) if body else None
 
-    async def _ask(self, istiod: Istiod, path: str, *, missing_ok: bool = False) -> Any:
+    async def _parsed(self, istiod: Istiod, parse: Callable[P, T], *arguments: P.args, **more: P.kwargs) -> T:
+        """Off the event loop: answers can be large."""
+        try:
+            return await asyncio.to_thread(parse, *arguments, **more)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise IstiodError(Problem("IstiodAnswer", f"{istiod.name}: unexpected answer: {error}")) from error
+
+    async def _ask(self, istiod: Istiod, path: str, *, missing_ok: bool = False) -> bytes:
         for renewed in (False, True):
             status, body = await self._get(istiod, path, await self._bearer(renew=renewed))
             if status != 401:
                 break
         if status == 404 and missing_ok:
-            return None
+            return b""
         if status in (401, 403):
             account = f"{self._settings.root_namespace}/{self._settings.reader_service_account}"
             message = f"{istiod.name} refuses the token of ServiceAccount {account} ({status}): is it in Istio's root namespace?"
             raise IstiodError(Problem("IstiodAccessDenied", message))
         if status != 200:
             raise IstiodError(Problem("IstiodUnreachable", f"{istiod.name} answered {status} to {path.partition('?')[0]}"))
-        try:
-            return json.loads(body)
-        except ValueError as error:
-            raise IstiodError(Problem("IstiodAnswer", f"{istiod.name}: {path.partition('?')[0]} is not JSON")) from error
+        return body
 
     async def _get(self, istiod: Istiod, path: str, token: str) -> tuple[int, bytes]:
         if self._session is None:
@@ -112,12 +115,13 @@ class IstiodClient:
         url = f"http://{host}:{self._settings.debug_port}{path}"
         try:
             async with self._session.get(url, headers={"Authorization": f"Bearer {token}"}, allow_redirects=False) as answer:
-                body = await answer.content.read(ANSWER_LIMIT + 1)
-                while len(body) <= ANSWER_LIMIT and (more := await answer.content.read(ANSWER_LIMIT + 1 - len(body))):
-                    body += more
-                if len(body) > ANSWER_LIMIT:
-                    raise IstiodError(Problem("IstiodAnswer", f"{istiod.name}: the answer is larger than {ANSWER_LIMIT} bytes"))
-                return answer.status, body
+                chunks, size = [], 0
+                async for chunk in answer.content.iter_any():
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    if size > ANSWER_LIMIT:
+                        raise IstiodError(Problem("IstiodAnswer", f"{istiod.name}: the answer is larger than {ANSWER_LIMIT} bytes"))
+                return answer.status, b"".join(chunks)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             message = f"{istiod.name} does not answer on port {self._settings.debug_port}: {type(error).__name__}"
             raise IstiodError(Problem("IstiodUnreachable", message)) from error
@@ -140,21 +144,17 @@ class IstiodClient:
             return self._token
 
 
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in (pod.get("status") or {}).get("conditions") or [])
+def _runs(pod: Mapping[str, Any]) -> bool:
+    status = pod.get("status") or {}
+    return bool(status.get("podIP")) and status.get("phase") == "Running"
 
 
-def _connection(row: Mapping[str, Any]) -> Connection:
-    resources: Mapping[str, Any] = row.get("resources") or {}
-
-    def of(kind: str, prefix: str) -> Watched:
-        found = resources.get(kind) or {}
-        return Watched(
-            sent=str(found.get("sent") or row.get(f"{prefix}_sent") or ""),
-            acked=str(found.get("acked") or row.get(f"{prefix}_acked") or ""),
-            error=str(found.get("lastError") or ""),
-        )
-
-    nonces = tuple(sorted((kind, str(item.get("sent") or ""), str(item.get("acked") or "")) for kind, item in resources.items()))
-    kind = str(row.get("proxy_type") or "")
-    return Connection(str(row["proxy"]), kind, of(_CLUSTERS, "cluster"), of(_ROUTES, "route"), nonces)
+def _istiod(pod: Mapping[str, Any]) -> Istiod:
+    metadata, status = pod["metadata"], pod["status"]
+    restarts = [f"{item.get('name')}:{item.get('restartCount', 0)}" for item in status.get("containerStatuses") or []]
+    return Istiod(
+        name=metadata["name"],
+        address=status["podIP"],
+        process=",".join([metadata["uid"], *sorted(restarts)]),
+        required=is_ready(pod) and not metadata.get("deletionTimestamp"),
+    )

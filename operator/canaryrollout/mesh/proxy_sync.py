@@ -1,38 +1,54 @@
-"""Asking every istiod until the expectation is proved; the judgement itself is core.sync."""
+"""Asking every istiod until the expectation is proved. The reasoning is core.sync and core.sync_floor; this does the asking."""
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from canaryrollout.core.snapshot import Expectation, Problem, SyncReport
-from canaryrollout.core.sync import Connection, Generated, IstiodView, MeshPod, Watch, judge, observe_doubtful, scope_of, watched
+from canaryrollout.core.snapshot import Expectation, SyncReport
+from canaryrollout.core.sync import Connection, Generated, IstiodView, Scope, asked_kind, judge, scope_state, shows
+from canaryrollout.core.sync_floor import PATIENCE_LIMIT, PATIENCE_SECONDS, Floor
 from canaryrollout.kube.client import KubeClient
-from canaryrollout.kube.errors import ApiError
-from canaryrollout.mesh.config_dump import compare
+from canaryrollout.mesh.inventory import Census, Inventory, Listed
 from canaryrollout.mesh.istiod import Istiod, IstiodClient, IstiodError
-from canaryrollout.mesh.proxies import running_proxies
 from canaryrollout.settings import IstioSettings
 
-INVENTORY_SECONDS = 3.0
-"""How long lists of pods are reused; connections are always read anew."""
-
-DUMPS_AT_ONCE = 8
-DOUBTFUL_PER_PASS = 32
+EAGER_SECONDS = 3.0
+"""So long after a question was first put it is asked again and again within one call."""
+CALL_SECONDS = 0.5
+"""How long one call may go on asking."""
+PAUSE_SECONDS = 0.05
+STEADY_SECONDS = 1.0
+"""How old istiod's answers may be for a question that was answered with "in sync" before."""
+SCOPES_AT_ONCE = 8
+SCOPE_SECONDS = 600.0
+"""How long it is remembered whether a scope is concerned."""
 MEMORY_SECONDS = 900.0
 """After so long without a question the memory of a host is dropped."""
 
 
 @dataclass(slots=True)
+class _Examined:
+    """The last dump for a proxy of a scope."""
+
+    generated: Generated
+    kind: str
+    istiod: Istiod
+    at: float
+    newest: int
+    """What the examined proxy had been sent by then."""
+    patience: float
+
+
+@dataclass(slots=True)
 class _Memory:
-    """What was learned about one expectation. Losing it costs time, never soundness."""
+    """What was learned about one host and VirtualService. Losing it costs time, never soundness."""
 
     expectation: Expectation
-    asked: float
-    first: dict[tuple[str, str], int] = field(default_factory=dict)
-    irrelevant: dict[tuple[str, str], float] = field(default_factory=dict)
-    doubtful: dict[tuple[str, str], Watch] = field(default_factory=dict)
-    connected: set[str] = field(default_factory=set)
+    put_at: float
+    asked_at: float
+    in_sync: bool = False
+    floors: dict[Istiod, Floor] = field(default_factory=dict)
+    scopes: dict[str, _Examined] = field(default_factory=dict)
 
 
 class IstiodSyncProver:
@@ -40,136 +56,154 @@ class IstiodSyncProver:
 
     def __init__(self, kube: KubeClient, settings: IstioSettings, namespaces: tuple[str, ...] = ()) -> None:
         """`namespaces`: where pods may be read; empty means everywhere."""
-        self._kube = kube
-        self._istiod = IstiodClient(kube, settings)
-        self._namespaces = namespaces
-        self._memories: dict[tuple[str, str], _Memory] = {}
-        self._inventory: tuple[float, list[MeshPod], list[Istiod]] | None = None
-        self._lock = asyncio.Lock()
-        self._dumps = asyncio.Semaphore(DUMPS_AT_ONCE)
+        self._client = IstiodClient(kube, settings)
+        self._inventory = Inventory(kube, self._client, namespaces)
+        self._memories: dict[tuple[str, str, str], _Memory] = {}
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._istiod.close()
+        await self._client.close()
 
     async def prove(self, expectation: Expectation, workloads: frozenset[str]) -> SyncReport:
-        """See SyncProver."""
+        """See SyncProver. Goes on asking for CALL_SECONDS while an answer may come soon."""
         memory = self._memory(expectation)
-        try:
-            pods, istiods = await self._read_inventory()
-            views = await asyncio.gather(*(self._view(istiod, memory, pods) for istiod in istiods))
-        except IstiodError as error:
-            self._inventory = None
-            return SyncReport(expectation, generated=False, workloads=workloads, problem=error.problem)
-        except ApiError as error:
-            problem = Problem("ProxiesUnknown", f"the pods with proxies could not be listed: {error.message}")
-            return SyncReport(expectation, generated=False, workloads=workloads, problem=problem)
-        memory.connected |= {proxy for view in views for proxy in view.connections}
-        expected = [pod for pod in pods if pod.ready or pod.proxy in memory.connected]
-        present = [MeshPod(pod.name, pod.namespace, pod.workload, ready=True) for pod in expected]
-        return judge(expectation, views, present, workloads)
+        until = time.monotonic() + CALL_SECONDS
+        while True:
+            started = time.monotonic()
+            report = await self._ask(memory, workloads)
+            memory.in_sync = report.in_sync
+            now = time.monotonic()
+            pause = max(PAUSE_SECONDS, 2 * (now - started))
+            soon = now - memory.put_at < EAGER_SECONDS and report.problem is None
+            if report.in_sync or not soon or now + pause > until:
+                return report
+            await asyncio.sleep(pause)
 
     def _memory(self, expectation: Expectation) -> _Memory:
-        """The memory of this expectation; what was learned about another one for the same host is dropped."""
+        """The memory of this expectation; of an earlier one for the same host only the scopes are kept."""
         now = time.monotonic()
-        self._memories = {key: m for key, m in self._memories.items() if now - m.asked < MEMORY_SECONDS}
-        key = (expectation.host, expectation.virtual_service)
+        self._memories = {key: memory for key, memory in self._memories.items() if now - memory.asked_at < MEMORY_SECONDS}
+        key = (expectation.namespace, expectation.host, expectation.virtual_service)
         memory = self._memories.get(key)
         if memory is None or memory.expectation != expectation:
-            connected = memory.connected if memory else set()
-            memory = self._memories[key] = _Memory(expectation, now, connected=connected)
-        memory.asked = now
+            memory = self._memories[key] = _Memory(expectation, now, now, scopes=memory.scopes if memory else {})
+        memory.asked_at = now
         return memory
 
-    async def _read_inventory(self) -> tuple[list[MeshPod], list[Istiod]]:
-        async with self._lock:
-            now = time.monotonic()
-            if self._inventory is None or now - self._inventory[0] > INVENTORY_SECONDS:
-                pods, istiods = await asyncio.gather(running_proxies(self._kube, self._namespaces), self._istiod.discover())
-                self._inventory = (now, pods, istiods)
-            return self._inventory[1], self._inventory[2]
+    async def _ask(self, memory: _Memory, workloads: frozenset[str]) -> SyncReport:
+        expectation = memory.expectation
+        try:
+            census = await self._inventory.census(STEADY_SECONDS if memory.in_sync else 0.0)
+            memory.floors = {listed.istiod: memory.floors.get(listed.istiod) or _start(listed) for listed in census.listed}
+            await asyncio.gather(*(self._learn(memory, listed) for listed in census.listed))
+        except IstiodError as error:
+            return SyncReport(expectation, generated=False, workloads=workloads, problem=error.problem)
+        return self._judge(memory, census, workloads)
 
-    async def _view(self, istiod: Istiod, memory: _Memory, pods: list[MeshPod]) -> IstiodView:
-        """Dumps before the nonces that are judged by them; the order is part of the argument in core.sync."""
-        connections = await self._istiod.connections(istiod)
-        by_proxy = {pod.proxy: pod for pod in pods}
-        asked = await self._learn(istiod, memory, connections, by_proxy)
-        doubtful = self._doubtful(istiod, memory, connections, by_proxy)
-        dumps = await self._compare(istiod, memory.expectation, doubtful)
-        if asked or dumps:
-            connections = await self._istiod.connections(istiod)
-        self._remember_doubtful(istiod, memory, connections, dumps)
-        return IstiodView(
-            name=istiod.name,
-            connections=connections,
-            first={scope: push for (name, scope), push in memory.first.items() if name == istiod.name},
-            irrelevant=frozenset(scope for name, scope in memory.irrelevant if name == istiod.name),
-            proved=frozenset(proxy for (name, proxy), watch in memory.doubtful.items() if name == istiod.name and watch.proved is not None),
-        )
+    def _judge(self, memory: _Memory, census: Census, workloads: frozenset[str]) -> SyncReport:
+        scopes = {scope: _state(memory, scope, examined) for scope, examined in memory.scopes.items()}
+        views = []
+        kind = asked_kind(memory.expectation)
+        for listed in census.listed:
+            floor = memory.floors[listed.istiod]
+            relevant = [c for scope, members in listed.by_scope.items() if scopes.get(scope) is Scope.RELEVANT for c in members]
+            floor = memory.floors[listed.istiod] = floor.seen(listed.connections, relevant, kind, listed.at)
+            views.append(IstiodView(listed.istiod.name, listed.by_scope, floor.first))
+        report = judge(memory.expectation, views, scopes, census.pods, census.unlisted, known=workloads)
+        return report if census.problem is None else _with_problem(report, census)
 
-    async def _learn(self, istiod: Istiod, memory: _Memory, connections: Mapping[str, Connection], pods: Mapping[str, MeshPod]) -> bool:
-        """Dump one representative of every scope that is not settled yet; whether anything was asked."""
-        representatives: dict[str, Connection] = {}
-        for connection in connections.values():
-            scope = scope_of(connection.proxy, pods)
-            known = (istiod.name, scope) in memory.first or (istiod.name, scope) in memory.irrelevant
-            if connection.kind in ("sidecar", "router") and not known and _unmistakable(connection.proxy, connections):
-                representatives.setdefault(scope, connection)
-        dumps = await self._compare(istiod, memory.expectation, representatives.values())
-        for scope, connection in representatives.items():
-            generated = dumps.get(connection.proxy)
-            if generated is None:
-                continue
-            if not generated.relevant:
-                memory.irrelevant[istiod.name, scope] = time.monotonic()
-            elif generated.expected:
-                memory.first[istiod.name, scope] = generated.push
-        return bool(representatives)
-
-    def _doubtful(
-        self, istiod: Istiod, memory: _Memory, connections: Mapping[str, Connection], pods: Mapping[str, MeshPod]
-    ) -> list[Connection]:
-        """Proxies that acknowledged everything, but nothing as new as the first expected push."""
-        found = []
-        for connection in connections.values():
-            first = memory.first.get((istiod.name, scope_of(connection.proxy, pods)))
-            asked = watched(memory.expectation, connection)
-            if first is not None and asked.settled and asked.push < first and _unmistakable(connection.proxy, connections):
-                found.append(connection)
-        return found[:DOUBTFUL_PER_PASS]
-
-    def _remember_doubtful(
-        self, istiod: Istiod, memory: _Memory, connections: Mapping[str, Connection], dumps: Mapping[str, Generated]
-    ) -> None:
+    async def _learn(self, memory: _Memory, listed: Listed) -> None:
+        """Look at what one istiod generates, for as few proxies as possible and only when it does no harm (core.sync_floor)."""
         now = time.monotonic()
-        for proxy, generated in dumps.items():
-            key = (istiod.name, proxy)
-            connection = connections.get(proxy)
-            watch = observe_doubtful(memory.doubtful.get(key), generated, connection, now) if connection else None
-            if watch is None:
-                memory.doubtful.pop(key, None)
-            else:
-                memory.doubtful[key] = watch
+        wanted = self._scopes_to_examine(memory, listed, now)
+        results = await asyncio.gather(*(self._examine(memory, listed, scope, connection) for scope, connection in wanted.items()))
+        concerned = [result for result in results if result is not None]
+        if concerned:
+            memory.floors[listed.istiod] = memory.floors[listed.istiod].looked(concerned, time.monotonic())
+        doubtful = memory.floors[listed.istiod].wants(now)
+        if doubtful is not None:
+            await self._examine_doubtful(memory, listed, doubtful)
 
-    async def _compare(self, istiod: Istiod, expectation: Expectation, wanted: Iterable[Connection]) -> dict[str, Generated]:
-        """What the istiod generates for some proxies; those that left in between are missing."""
+    def _scopes_to_examine(self, memory: _Memory, listed: Listed, now: float) -> dict[str, Connection]:
+        """The scopes whose state is open, and where N is, one concerned scope to find it by; with a proxy to represent each."""
+        floor, kind = memory.floors[listed.istiod], asked_kind(memory.expectation)
+        wanted: dict[str, Connection] = {}
+        witness: tuple[str, Connection] | None = None
+        for scope, members in listed.by_scope.items():
+            representative = _representative(members, listed.connections, kind)
+            if representative is None or not floor.may_look(representative, kind, now):
+                continue
+            examined = memory.scopes.get(scope)
+            if examined is not None and _state(memory, scope, examined) is Scope.RELEVANT:
+                newer = witness is None or representative.newest > witness[1].newest
+                witness = (scope, representative) if newer else witness
+            elif examined is None or _due(memory, scope, examined, representative, now):
+                wanted[scope] = representative
+            if len(wanted) == SCOPES_AT_ONCE:
+                break
+        if witness is not None and floor.candidate is None:
+            wanted[witness[0]] = witness[1]
+        return wanted
 
-        async def one(connection: Connection) -> tuple[str, Generated] | None:
-            async with self._dumps:
-                dump = await self._istiod.config_dump(istiod, connection.proxy)
-            if dump is None:
-                return None
-            namespace = connection.proxy.rpartition(".")[2]
-            try:
-                compared = await asyncio.to_thread(compare, dump, expectation, sidecar=connection.kind == "sidecar", namespace=namespace)
-            except ValueError as error:
-                raise IstiodError(Problem("IstiodAnswer", f"{istiod.name}: {error}")) from error
-            return connection.proxy, compared
+    async def _examine(self, memory: _Memory, listed: Listed, scope: str, connection: Connection) -> tuple[int, bool] | None:
+        """Dump for one proxy; the push and whether it showed the expectation, None where that does not concern its scope."""
+        generated = await self._client.generated(listed.istiod, connection.proxy, memory.expectation)
+        if generated is None:
+            return None
+        before = memory.scopes.get(scope)
+        patience = min(2 * before.patience, PATIENCE_LIMIT) if before else PATIENCE_SECONDS
+        examined = _Examined(generated, connection.kind, listed.istiod, time.monotonic(), connection.newest, patience)
+        memory.scopes[scope] = examined
+        state = _state(memory, scope, examined)
+        if state is Scope.IRRELEVANT:
+            return None
+        return generated.push, state is Scope.RELEVANT and shows(memory.expectation, generated)
 
-        results = await asyncio.gather(*(one(connection) for connection in wanted))
-        return dict(result for result in results if result is not None)
+    async def _examine_doubtful(self, memory: _Memory, listed: Listed, proxy: str) -> None:
+        connection = next((c for c in listed.connections if c.proxy == proxy), None)
+        generated = await self._client.generated(listed.istiod, proxy, memory.expectation) if connection else None
+        if connection is None or generated is None:
+            return
+        namespace = proxy.rpartition(".")[2]
+        state = scope_state(memory.expectation, generated, connection.kind, namespace)
+        shown = state is Scope.RELEVANT and shows(memory.expectation, generated)
+        floor = memory.floors[listed.istiod]
+        memory.floors[listed.istiod] = floor.examined(generated.push, connection.nonces, shown=shown, now=time.monotonic())
 
 
-def _unmistakable(proxy: str, connections: Mapping[str, Connection]) -> bool:
-    """istiod finds a proxy by *substring* of its connections' ids: "db-0.shop" would also be found as "mydb-0.shop"."""
-    return not any(proxy in other and proxy != other for other in connections)
+def _with_problem(report: SyncReport, census: Census) -> SyncReport:
+    return SyncReport(report.expectation, report.generated, report.proxies, report.workloads, census.problem)
+
+
+def _start(listed: Listed) -> Floor:
+    return Floor.start(listed.connections, listed.at)
+
+
+def _state(memory: _Memory, scope: str, examined: _Examined) -> Scope:
+    """What the last dump for a scope says about the expectation."""
+    state = scope_state(memory.expectation, examined.generated, examined.kind, scope.partition("/")[0])
+    floor = memory.floors.get(examined.istiod)
+    if state is Scope.AWAITED and memory.expectation.splits and not examined.generated.splits and floor is not None:
+        # That istiod generates the VirtualService for others at this push, and none of it here: it is hidden from this scope.
+        hidden = floor.first is not None and examined.generated.push >= floor.first
+        return Scope.IRRELEVANT if hidden else state
+    return state
+
+
+def _due(memory: _Memory, scope: str, examined: _Examined, representative: Connection, now: float) -> bool:
+    """Whether to examine a scope again: awaited and pushed since, or remembered for long."""
+    if _state(memory, scope, examined) is Scope.IRRELEVANT:
+        return now - examined.at >= SCOPE_SECONDS
+    return representative.newest > examined.newest or now - examined.at >= examined.patience
+
+
+def _representative(members: tuple[Connection, ...], connections: tuple[Connection, ...], kind: str) -> Connection | None:
+    """The member that was served last and that istiod will not mistake for another.
+
+    istiod finds a proxy by *substring* of "POD.NAMESPACE-NUMBER": "db-0.shop" would also be found as "mydb-0.shop".
+    """
+    asked = [member for member in members if member.watched(kind).sent] or list(members)
+    for member in sorted(asked, key=lambda member: (-member.newest, member.proxy)):
+        if not any(member.proxy in other.proxy and member.proxy != other.proxy for other in connections):
+            return member
+    return None

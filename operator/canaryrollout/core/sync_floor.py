@@ -1,0 +1,129 @@
+"""Finding N: the push from which on one istiod's configuration is known to be the expected one (see core.sync).
+
+Three things make this less simple than looking at /debug/config_dump until it shows the expected weights. All were read in
+istiod's source; the first was reproduced on the local mesh: with dumps requested all the time, all eight sidecars of a
+namespace kept the old weights after 17 of 60 changes, acknowledged and for good.
+
+1. Looking changes what is seen. A dump generates from the connection's last begun push but stamps its results with the
+   present time when it puts them into istiod's cache. A dump of a proxy that still waits for a push therefore puts the *old*
+   routes there, and the proxies pushed next get them. So nothing is dumped while a push may be on its way: after a write we
+   wait until a proxy's own nonces have moved (the debounce then keeps the next push at a distance), and only where nothing
+   moves for a while (a configuration that was there before) do we look all the same; and we look seldom.
+2. A dump may show more than its label says: the cache may hold routes of a newer push for which this connection still waits.
+   So a label alone is no N. What was cached was generated for some proxy that is sent it at once, so a moment later N is at
+   most the newest push that any connection was sent, or the label if that is newer.
+3. N found like this may be too new: unrelated pushes raise the label, and proxies they do not concern keep older nonces that
+   are good enough. Such a proxy lowers N to its own last push once its dump at a push V >= N showed the expected
+   configuration and V is over for it: a nonce of a push >= V is acknowledged (istiod reads acknowledgements in the goroutine
+   that pushes), or nothing is outstanding and nothing moved for QUIET_SECONDS (gRPC does not block the first message after
+   an acknowledged one, so only istiod's own computing could take longer). A restarted operator gets its proof this way.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from canaryrollout.core.sync import Connection, nonce_push
+
+PATIENCE_SECONDS = 1.5
+"""How long to wait for a push before looking whether the configuration was there before; doubled each time."""
+PATIENCE_LIMIT = 12.0
+CONFIRM_SECONDS = 0.15
+"""How long what istiod generated for one proxy may take to show among its nonces."""
+QUIET_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A proxy that acknowledged everything, but nothing as new as N."""
+
+    proxy: str
+    look_at: float
+    patience: float = PATIENCE_SECONDS
+    label: int | None = None
+    """The push at which its own dump showed the expected configuration; None: not shown yet."""
+    labelled_at: float = 0.0
+    nonces: frozenset[str] = frozenset()
+    """What it had been sent before that dump."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """What is known about N on one istiod for one expectation. Times are local and monotonic."""
+
+    baseline: int
+    """The newest push that was there before the question, or did not show the answer."""
+    look_at: float
+    """When to look although nothing moved."""
+    patience: float = PATIENCE_SECONDS
+    candidate: int | None = None
+    """The label of a dump that showed the expected configuration."""
+    candidate_at: float = 0.0
+    first: int | None = None
+    doubt: Doubt | None = None
+
+    @classmethod
+    def start(cls, connections: Iterable[Connection], now: float) -> "Floor":
+        """Before anything is known."""
+        return cls(newest(connections), now + PATIENCE_SECONDS)
+
+    def may_look(self, connection: Connection, kind: str, now: float) -> bool:
+        """Whether a dump for this proxy promises something new and does no harm."""
+        return nonce_push(connection.watched(kind).sent) > self.baseline or now >= self.look_at
+
+    def looked(self, dumps: Iterable[tuple[int, bool]], now: float) -> "Floor":
+        """After dumps for proxies that are concerned: each one's push and whether it showed the expected configuration."""
+        if self.candidate is not None:
+            return self
+        dumps = list(dumps)
+        if any(shown for _, shown in dumps):
+            return replace(self, candidate=min(push for push, shown in dumps if shown), candidate_at=now)
+        patience = min(2 * self.patience, PATIENCE_LIMIT)
+        baseline = max((self.baseline, *(push for push, _ in dumps)))
+        return replace(self, baseline=baseline, look_at=now + patience, patience=patience)
+
+    def seen(self, connections: Iterable[Connection], relevant: Iterable[Connection], kind: str, now: float) -> "Floor":
+        """After reading the nonces: find N from the candidate, and lower it where proxies turn out to be good with less."""
+        floor = self
+        if floor.candidate is None:
+            return floor
+        if floor.first is None:
+            if now - floor.candidate_at < CONFIRM_SECONDS:
+                return floor
+            floor = replace(floor, first=max(floor.candidate, newest(connections)))
+        return floor._doubting([c for c in relevant if c.watched(kind).sent and not c.outstanding], kind, now)
+
+    def _doubting(self, settled: list[Connection], kind: str, now: float) -> "Floor":
+        """Settle the doubt about the proxy with the oldest nonce below N, or begin one."""
+        behind = [connection for connection in settled if nonce_push(connection.watched(kind).acked) < (self.first or 0)]
+        if not behind:
+            return replace(self, doubt=None)
+        oldest = min(behind, key=lambda connection: (nonce_push(connection.watched(kind).acked), connection.proxy))
+        doubt = self.doubt
+        if doubt is None or doubt.proxy != oldest.proxy:
+            return replace(self, doubt=Doubt(oldest.proxy, now + PATIENCE_SECONDS))
+        if doubt.label is None:
+            return self
+        quiet = oldest.nonces == doubt.nonces and now - doubt.labelled_at >= QUIET_SECONDS
+        if oldest.handled >= doubt.label or quiet:
+            return replace(self, first=nonce_push(oldest.watched(kind).acked), doubt=None)
+        return self if oldest.nonces == doubt.nonces else replace(self, doubt=Doubt(oldest.proxy, now + PATIENCE_SECONDS))
+
+    def examined(self, label: int, nonces: frozenset[str], *, shown: bool, now: float) -> "Floor":
+        """After a dump of the doubtful proxy; `nonces` as read before it."""
+        doubt = self.doubt
+        if doubt is None or self.first is None:
+            return self
+        if shown and label >= self.first:
+            return replace(self, doubt=replace(doubt, label=label, labelled_at=now, nonces=nonces))
+        patience = min(2 * doubt.patience, PATIENCE_LIMIT)
+        return replace(self, doubt=replace(doubt, look_at=now + patience, patience=patience))
+
+    def wants(self, now: float) -> str | None:
+        """The doubtful proxy to look at now."""
+        doubt = self.doubt
+        return doubt.proxy if doubt is not None and doubt.label is None and now >= doubt.look_at else None
+
+
+def newest(connections: Iterable[Connection]) -> int:
+    """The newest push that any of the connections was sent."""
+    return max((connection.newest for connection in connections), default=-1)
