@@ -10,13 +10,14 @@ namespace kept the old weights after 17 of 60 changes, acknowledged and for good
    wait until a proxy's own nonces have moved (the debounce then keeps the next push at a distance), and only where nothing
    moves for a while (a configuration that was there before) do we look all the same; and we look seldom.
 2. A dump may show more than its label says: the cache may hold routes of a newer push for which this connection still waits.
-   So a label alone is no N. What was cached was generated for some proxy that is sent it at once, so a moment later N is at
-   most the newest push that any connection was sent, or the label if that is newer.
+   So a label alone is no N. What was cached was generated for some other proxy that is concerned and is sent it at once, so
+   a moment later N is at most the newest push that any of them was sent, or the label if that is newer.
 3. N found like this may be too new: unrelated pushes raise the label, and proxies they do not concern keep older nonces that
    are good enough. Such a proxy lowers N to its own last push once its dump at a push V >= N showed the expected
    configuration and V is over for it: a nonce of a push >= V is acknowledged (istiod reads acknowledgements in the goroutine
-   that pushes), or nothing is outstanding and nothing moved for QUIET_SECONDS (gRPC does not block the first message after
-   an acknowledged one, so only istiod's own computing could take longer). A restarted operator gets its proof this way.
+   that pushes), or a later dump is labelled with a later push, or nothing is outstanding and nothing moved for QUIET_SECONDS
+   (gRPC does not block the first message after an acknowledged one, so only istiod's own computing could take longer). A
+   restarted operator gets its proof this way.
 """
 
 from collections.abc import Iterable
@@ -29,6 +30,8 @@ PATIENCE_SECONDS = 1.5
 PATIENCE_LIMIT = 12.0
 CONFIRM_SECONDS = 0.15
 """How long what istiod generated for one proxy may take to show among its nonces."""
+DOUBT_SECONDS = 0.5
+"""How soon a proxy with older nonces is looked at; doubled each time."""
 QUIET_SECONDS = 5.0
 
 
@@ -38,12 +41,21 @@ class Doubt:
 
     proxy: str
     look_at: float
-    patience: float = PATIENCE_SECONDS
+    patience: float = DOUBT_SECONDS
     label: int | None = None
     """The push at which its own dump showed the expected configuration; None: not shown yet."""
     labelled_at: float = 0.0
     nonces: frozenset[str] = frozenset()
     """What it had been sent before that dump."""
+    over_at: float | None = None
+    """When a dump with a later label showed that the push is over."""
+
+    def resolved(self, connection: Connection, now: float) -> bool:
+        """Whether the labelled push is over by what was read at `now`."""
+        if self.label is None:
+            return False
+        quiet = connection.nonces == self.nonces and now - self.labelled_at >= QUIET_SECONDS
+        return connection.handled >= self.label or quiet or (self.over_at is not None and now > self.over_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +93,14 @@ class Floor:
         baseline = max((self.baseline, *(push for push, _ in dumps)))
         return replace(self, baseline=baseline, look_at=now + patience, patience=patience)
 
-    def seen(self, connections: Iterable[Connection], relevant: Iterable[Connection], kind: str, now: float) -> "Floor":
-        """After reading the nonces: find N from the candidate, and lower it where proxies turn out to be good with less."""
-        floor = self
-        if floor.candidate is None:
-            return floor
-        if floor.first is None:
-            if now - floor.candidate_at < CONFIRM_SECONDS:
-                return floor
-            floor = replace(floor, first=max(floor.candidate, newest(connections)))
+    def seen(self, concerned: Iterable[Connection], relevant: Iterable[Connection], kind: str, now: float) -> "Floor":
+        """After reading the nonces: find N from the candidate, and lower it where proxies turn out to be good with less.
+
+        `concerned` are all connections but those known not to be, `relevant` those of scopes that were seen to follow.
+        """
+        if self.candidate is None or (self.first is None and now - self.candidate_at < CONFIRM_SECONDS):
+            return self
+        floor = self if self.first is not None else replace(self, first=max(self.candidate, newest(concerned)))
         return floor._doubting([c for c in relevant if c.watched(kind).sent and not c.outstanding], kind, now)
 
     def _doubting(self, settled: list[Connection], kind: str, now: float) -> "Floor":
@@ -100,28 +111,30 @@ class Floor:
         oldest = min(behind, key=lambda connection: (nonce_push(connection.watched(kind).acked), connection.proxy))
         doubt = self.doubt
         if doubt is None or doubt.proxy != oldest.proxy:
-            return replace(self, doubt=Doubt(oldest.proxy, now + PATIENCE_SECONDS))
-        if doubt.label is None:
-            return self
-        quiet = oldest.nonces == doubt.nonces and now - doubt.labelled_at >= QUIET_SECONDS
-        if oldest.handled >= doubt.label or quiet:
+            return replace(self, doubt=Doubt(oldest.proxy, now + DOUBT_SECONDS))
+        if doubt.resolved(oldest, now):
             return replace(self, first=nonce_push(oldest.watched(kind).acked), doubt=None)
-        return self if oldest.nonces == doubt.nonces else replace(self, doubt=Doubt(oldest.proxy, now + PATIENCE_SECONDS))
+        return self
+
+    def wants(self, now: float) -> str | None:
+        """The doubtful proxy to look at now."""
+        doubt = self.doubt
+        return doubt.proxy if doubt is not None and doubt.over_at is None and now >= doubt.look_at else None
 
     def examined(self, label: int, nonces: frozenset[str], *, shown: bool, now: float) -> "Floor":
         """After a dump of the doubtful proxy; `nonces` as read before it."""
         doubt = self.doubt
         if doubt is None or self.first is None:
             return self
-        if shown and label >= self.first:
-            return replace(self, doubt=replace(doubt, label=label, labelled_at=now, nonces=nonces))
         patience = min(2 * doubt.patience, PATIENCE_LIMIT)
-        return replace(self, doubt=replace(doubt, look_at=now + patience, patience=patience))
-
-    def wants(self, now: float) -> str | None:
-        """The doubtful proxy to look at now."""
-        doubt = self.doubt
-        return doubt.proxy if doubt is not None and doubt.label is None and now >= doubt.look_at else None
+        doubt = replace(doubt, look_at=now + patience, patience=patience)
+        if not shown or label < self.first:
+            doubt = replace(doubt, label=None)
+        elif doubt.label is None or doubt.nonces != nonces:
+            doubt = replace(doubt, label=label, labelled_at=now, nonces=nonces)
+        elif label > doubt.label:
+            doubt = replace(doubt, over_at=now)
+        return replace(self, doubt=doubt)
 
 
 def newest(connections: Iterable[Connection]) -> int:

@@ -107,7 +107,8 @@ class IstiodSyncProver:
         for listed in census.listed:
             floor = memory.floors[listed.istiod]
             relevant = [c for scope, members in listed.by_scope.items() if scopes.get(scope) is Scope.RELEVANT for c in members]
-            floor = memory.floors[listed.istiod] = floor.seen(listed.connections, relevant, kind, listed.at)
+            concerned = [c for scope, members in listed.by_scope.items() if scopes.get(scope) is not Scope.IRRELEVANT for c in members]
+            floor = memory.floors[listed.istiod] = floor.seen(concerned, relevant, kind, listed.at)
             views.append(IstiodView(listed.istiod.name, listed.by_scope, floor.first))
         report = judge(memory.expectation, views, scopes, census.pods, census.unlisted, known=workloads)
         return report if census.problem is None else _with_problem(report, census)
