@@ -286,7 +286,7 @@ def arena(
         finally:
             code = operator.stop()
             _release_finalizers(mesh, namespace)
-            if start and code not in (0, -signal.SIGKILL):
+            if start and code not in (0, -signal.SIGKILL, -signal.SIGTERM):
                 raise AssertionError(f"the operator ended with code {code}: {operator.log}")
 
 

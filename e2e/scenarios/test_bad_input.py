@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from arena import ISTIO, Arena
+from arena import GROUP, ISTIO, Arena, install
 from localmesh.kube import ApiError
+from localmesh.mesh import Mesh
 
 NETWORKING = "networking.istio.io/v1"
 
@@ -59,7 +60,6 @@ def two_versions_and_no_routes(place: Arena) -> None:
 def test_what_only_the_operator_can_see_is_named_in_the_conditions(
     place: Arena, given: Callable[[Arena], None], reason: str, says: str
 ) -> None:
-    place.mesh.wait(lambda: True)
     before: list[dict[str, Any]] = []
     if given is two_virtual_services:
         given(place)
@@ -108,7 +108,14 @@ def test_of_two_for_one_service_the_older_wins(place: Arena) -> None:
         ({"analysis": {"maxErrorRate": "140%"}}, "maxErrorRate"),
     ],
 )
-def test_what_the_schema_can_see_is_refused_by_the_api_server(place: Arena, spec: dict[str, Any], says: str) -> None:
+def test_what_the_schema_can_see_is_refused_by_the_api_server(mesh: Mesh, spec: dict[str, Any], says: str) -> None:
+    install(mesh)
+    rollout = {
+        "apiVersion": "canaryrollout.io/v1beta1",
+        "kind": "CanaryRollout",
+        "metadata": {"name": "refused", "namespace": "default"},
+        "spec": {"service": "reviews", "version": "v1", **spec},
+    }
     with pytest.raises(ApiError, match="Invalid") as refusal:
-        place.rollout("v1", **spec)
+        mesh.request("POST", f"{GROUP}/namespaces/default/canaryrollouts", rollout)
     assert says in str(refusal.value)
