@@ -27,7 +27,9 @@ WORKLOAD_PORT = 18080
 _FIRST_POD = ipaddress.IPv4Address("10.244.1.1")
 _POD_COUNT = 40 * 256
 _FIRST_PROXY_PORT = 20000
-_GATEWAY_PORTS = range(31380, 32380)
+PLAYGROUND_GATEWAY_PORT = 31380
+"""Listener port of the gateway of the sample that people apply by hand."""
+_GATEWAY_PORTS = range(31381, 32381)
 
 
 class AddressesExhaustedError(Exception):

@@ -1,6 +1,7 @@
 """Command line: `python -m localmesh run|up|shell|exec|status|down`."""
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -9,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from localmesh import launcher, netns
-from localmesh.addresses import PROMETHEUS_IP, PROMETHEUS_PORT
+from localmesh.addresses import PLAYGROUND_GATEWAY_PORT, PROMETHEUS_IP, PROMETHEUS_PORT
 from localmesh.client import call
 from localmesh.errors import LocalMeshError
+from localmesh.sample import bookinfo
 from localmesh.state import Folder, folder, forget_old_runs
 
 DEFAULT_NAME = "default"
@@ -45,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     execute.set_defaults(act=_exec)
     status = commands.add_parser("status", help="show the parts of a mesh")
     status.set_defaults(act=_status)
+    sample = commands.add_parser("sample", help="print the sample application, for `kubectl apply -f -`")
+    sample.add_argument("--namespace", default="bookinfo", help="where it goes (default: %(default)s)")
+    sample.set_defaults(act=_sample)
     down = commands.add_parser("down", help="take a mesh down")
     down.set_defaults(act=_down)
     for command in (up, shell, execute, status, down):
@@ -138,6 +143,12 @@ def _down(arguments: argparse.Namespace) -> int:
         while place.running() and time.monotonic() < deadline:
             time.sleep(0.1)
     place.kill_remains()
+    return 0
+
+
+def _sample(arguments: argparse.Namespace) -> int:
+    manifests = bookinfo(arguments.namespace, PLAYGROUND_GATEWAY_PORT)
+    print(json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}, indent=1))
     return 0
 
 

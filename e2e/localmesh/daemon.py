@@ -1,8 +1,8 @@
 """The process that owns a mesh: starts its parts, serves the control interface, ends everything."""
 
 import asyncio
-import contextlib
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -15,6 +15,7 @@ from localmesh.credentials import Credentials
 from localmesh.errors import LocalMeshError
 from localmesh.kube import ApiError, Kube, Object
 from localmesh.kubelet import Kubelet
+from localmesh.netns import kill_all, namespace_id, processes_in
 from localmesh.parts import Parts
 from localmesh.process import Process
 from localmesh.prometheus import Targets, prometheus
@@ -190,5 +191,10 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
 def main(folder: Folder) -> None:
     """Entry point of the daemon process."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    with contextlib.suppress(KeyboardInterrupt):
+    launcher = os.getppid()
+    try:
         asyncio.run(Daemon(folder).run())
+    finally:
+        if os.getppid() != launcher:
+            # Nobody else is left to end what the launcher's command has started.
+            kill_all(lambda: processes_in(namespace_id()))

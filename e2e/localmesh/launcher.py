@@ -69,7 +69,8 @@ def _start_daemon(folder: Folder) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONPATH": python_path(), ENV: str(folder.path)},
             start_new_session=True,
-            preexec_fn=lambda: netns.die_with_parent(parent),  # noqa: PLW1509 (single-threaded here)
+            # The daemon ends the mesh in order, and what the command has left behind with it.
+            preexec_fn=lambda: netns.die_with_parent(parent, signal.SIGTERM),  # noqa: PLW1509 (single-threaded here)
         )
 
 

@@ -18,10 +18,12 @@ from localmesh import sample
 from localmesh.addresses import ISTIOD_HTTP_PORT, PROMETHEUS_IP, PROMETHEUS_PORT, http_proxy_port
 from localmesh.client import call
 from localmesh.credentials import APISERVER_URL, kubeconfig
+from localmesh.endpoints import healthy_endpoints, ready_endpoints
 from localmesh.errors import LocalMeshError
 from localmesh.handles import Envoy, Part, Prometheus, XdsRelay
 from localmesh.kube import MERGE_PATCH, Kube, Object
 from localmesh.load import Load
+from localmesh.podspec import PROXY_CONTAINER
 from localmesh.state import Folder, attached_folder
 
 T = TypeVar("T")
@@ -103,13 +105,24 @@ class Mesh:
         return str(names[0])
 
     def wait_ready(self, namespace: str, timeout: float = 60.0) -> None:
-        """Wait until all Deployments of a namespace have all their replicas updated and available."""
+        """Wait until all Deployments of a namespace are rolled out and the namespace's proxies know all ready endpoints."""
 
-        def ready() -> bool:
+        def rolled_out() -> bool:
             deployments = self.get(f"/apis/apps/v1/namespaces/{namespace}/deployments")["items"]
             return all(_is_rolled_out(deployment) for deployment in deployments)
 
-        self.wait(ready, timeout, f"the Deployments of {namespace}")
+        self.wait(rolled_out, timeout, f"the Deployments of {namespace}")
+        self.wait(lambda: self._endpoints_known(namespace), timeout, f"the proxies of {namespace} to know its endpoints")
+
+    def _endpoints_known(self, namespace: str) -> bool:
+        slices = self.get(f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices")["items"]
+        wanted = ready_endpoints(slices)
+        proxies = [pod for pod in self.pods(namespace) if _is_ready(pod) and _has_proxy(pod)]
+        for pod in proxies:
+            known = healthy_endpoints(json.loads(self.envoy(namespace, pod["metadata"]["name"]).admin("/clusters?format=json")))
+            if any(not wanted.get(host, set()) <= addresses for host, addresses in known.items()):
+                return False
+        return True
 
     @contextlib.contextmanager
     def namespace(self, prefix: str = "test") -> Iterator[str]:
@@ -262,6 +275,10 @@ class Mesh:
 def _is_ready(pod: Object | None) -> bool:
     conditions: Iterable[Object] = (pod or {}).get("status", {}).get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def _has_proxy(pod: Object) -> bool:
+    return any(container["name"] == PROXY_CONTAINER for container in pod["spec"]["containers"])
 
 
 def _is_rolled_out(deployment: Object) -> bool:
