@@ -1,7 +1,7 @@
 """Which programs the local mesh is made of, and how each is built from its published Go module.
 
-Every part has its own small module in `tools/`, because their dependency graphs conflict. go.mod and go.sum there
-are the only place where versions are set; what a program prints as its version is read from go.mod too.
+Every part has its own small module in `tools/`, because their dependency graphs conflict; go.mod and go.sum there
+pin what is built.
 """
 
 import functools
@@ -13,7 +13,7 @@ from pathlib import Path
 
 TOOLS = Path(__file__).parent / "tools"
 
-Version = tuple[int, ...]
+Version = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,72 +21,130 @@ class Binary:
     """One program."""
 
     name: str
-    module: str
-    """Folder in `tools/` that holds go.mod and go.sum."""
+    folder: Path
+    """Holds go.mod and go.sum."""
     package: str = "."
     tags: str = ""
-    stamps: tuple[tuple[str, str], ...] = ()
-    """Linker `-X` pairs: Go variable, value. `{version}` in the value stands for the required module's version."""
+    stamps: tuple[str, ...] = ()
+    """Go variables set by the linker, as VARIABLE=VALUE."""
     minutes: float
-    """Cold build on two cores, in the order of the catalog (later programs find packages of earlier ones compiled)."""
-    version_args: tuple[str, ...] = ("--version",)
-    version_pattern: str = r"v?(\d+)\.(\d+)(?:\.(\d+))?"
-    """Of the major, minor and patch number in the standard output of `version_args`."""
+    """A cold build on two cores, in the order of the catalog: later programs find packages of earlier ones compiled."""
     minimum: Version | None = None
-    """Least version that is taken from PATH and KUBEBUILDER_ASSETS; None: only our own build will do."""
-
-    @property
-    def folder(self) -> Path:
-        return TOOLS / self.module
+    """Least version that is taken from KUBEBUILDER_ASSETS and PATH; None: only our own build will do."""
+    version_args: tuple[str, ...] = ("--version",)
+    version_pattern: str = r"(\d+)\.(\d+)(?:\.(\d+))?"
+    """Finds major, minor and patch number in what the program prints for `version_args`."""
 
     def build_flags(self) -> list[str]:
         """Flags of `go build` that change the program."""
-        values = {key: value.format_map(_Versions(self.folder / "go.mod")) for key, value in self.stamps}
-        linker = " ".join(["-s -w", *(f"-X {key}={value}" for key, value in values.items())])
+        linker = " ".join(["-s -w", *(f"-X {stamp}" for stamp in self.stamps)])
         return ["-trimpath", f"-ldflags={linker}", *([f"-tags={self.tags}"] if self.tags else [])]
 
     def digest(self) -> str:
-        """Changes whenever the program would: with its versions, flags, own sources and the machine's architecture."""
+        """Changes whenever the program would: with pinned versions, flags, own sources and architecture."""
         digest = hashlib.sha256()
         for part in (go_architecture(), self.package, *self.build_flags()):
             digest.update(part.encode() + b"\0")
-        for path in sorted(_sources(self.folder)):
+        for path in _sources(self.folder):
             content = path.read_bytes()
-            digest.update(f"{path.relative_to(self.folder)}\0{len(content)}\0".encode())
-            digest.update(content)
+            digest.update(f"{path.relative_to(self.folder)}\0{len(content)}\0".encode() + content)
         return digest.hexdigest()[:16]
 
 
-class _Versions(dict[str, str]):
-    """Maps a module's path to its version required in go.mod, as {path} in a stamp; `major` and so on by name."""
-
-    def __init__(self, go_mod: Path) -> None:
-        super().__init__()
-        self._go_mod = go_mod
-
-    def __missing__(self, path: str) -> str:
-        return required_version(self._go_mod, path)
-
-
 def _sources(folder: Path) -> list[Path]:
-    own = [path for path in folder.rglob("*.go") if not path.name.endswith("_test.go")]
-    return [folder / "go.mod", folder / "go.sum", *own]
+    own = (path for path in folder.rglob("*.go") if not path.name.endswith("_test.go"))
+    return [folder / "go.mod", folder / "go.sum", *sorted(own)]
+
+
+def _kubernetes(name: str, minutes: float, minimum: Version, version_args: tuple[str, ...] = ("--version",)) -> Binary:
+    # Unstamped, Kubernetes calls itself v0.0.0-master, which other programs cannot parse.
+    package = "k8s.io/component-base/version"
+    return Binary(
+        name=name,
+        folder=TOOLS / "kubernetes",
+        package=f"k8s.io/kubernetes/cmd/{name}",
+        stamps=(
+            f"{package}.gitVersion=v1.36.3",
+            f"{package}.gitMajor=1",
+            f"{package}.gitMinor=36",
+            f"{package}.gitTreeState=clean",
+        ),
+        minutes=minutes,
+        minimum=minimum,
+        version_args=version_args,
+    )
+
+
+def _istio(name: str, package: str, minutes: float, version_args: tuple[str, ...]) -> Binary:
+    variables = "istio.io/istio/pkg/version"
+    return Binary(
+        name=name,
+        folder=TOOLS / "istio",
+        package=f"istio.io/istio/{package}",
+        # The form in which Istio's own builds between releases call themselves.
+        stamps=(
+            f"{variables}.buildVersion=1.31-alpha.eed52ebb66ad",
+            f"{variables}.buildGitRevision=eed52ebb66ad",
+            f"{variables}.buildStatus=Clean",
+        ),
+        minutes=minutes,
+        minimum=(1, 30, 0),
+        version_args=version_args,
+        version_pattern=r'[vV]ersion:\s*"?(\d+)\.(\d+)(?:\.(\d+))?',
+    )
+
+
+CATALOG: dict[str, Binary] = {
+    binary.name: binary
+    for binary in (
+        Binary(name="meshkit", folder=TOOLS / "meshkit", minutes=0.5),
+        Binary(name="etcd", folder=TOOLS / "etcd", minutes=0.5, minimum=(3, 5, 0)),
+        _kubernetes("kube-apiserver", 3, minimum=(1, 32, 0)),
+        _kubernetes("kube-controller-manager", 1, minimum=(1, 32, 0)),
+        _kubernetes("kubectl", 0.5, minimum=(1, 30, 0), version_args=("version", "--client")),
+        _istio("pilot-discovery", "pilot/cmd/pilot-discovery", 3, version_args=("version",)),
+        _istio("istioctl", "istioctl/cmd/istioctl", 1, version_args=("version", "--remote=false")),
+        Binary(
+            name="prometheus",
+            folder=TOOLS / "prometheus",
+            package="github.com/prometheus/prometheus/cmd/prometheus",
+            tags="remove_all_sd",  # static targets are all the mesh uses
+            stamps=("github.com/prometheus/common/version.Version=3.15.0",),
+            minutes=1,
+            minimum=(3, 0, 0),
+        ),
+        Binary(
+            name="helm",
+            folder=TOOLS / "helm",
+            package="helm.sh/helm/v3/cmd/helm",
+            stamps=("helm.sh/helm/v3/internal/version.version=v3.21.4",),
+            minutes=0.5,
+            minimum=(3, 0, 0),
+            version_args=("version", "--short"),
+        ),
+    )
+}
 
 
 def required_version(go_mod: Path, module: str) -> str:
     """The version of a module as go.mod requires it, such as "v1.36.3"; LookupError where it does not."""
-    match = re.search(rf"^(?:require|\t)\s*{re.escape(module)} (v\S+)", go_mod.read_text(), re.MULTILINE)
+    match = re.search(rf"^(?:require |\t){re.escape(module)} (v\S+)", go_mod.read_text(), re.MULTILINE)
     if match is None:
         raise LookupError(f"{go_mod} does not require {module}")
     return match[1]
 
 
 def go_line(go_mod: Path) -> Version:
-    """The least Go version of a module, of its `go` line."""
+    """The least Go version that a module can be built with, of its `go` line."""
     match = re.search(r"^go (\d+)\.(\d+)(?:\.(\d+))?", go_mod.read_text(), re.MULTILINE)
     if match is None:
         raise LookupError(f"{go_mod} has no go line")
-    return tuple(int(part or 0) for part in match.groups())
+    return version_of(match)
+
+
+def version_of(match: re.Match[str]) -> Version:
+    """Groups 1 to 3 of a match as a version; a missing patch number is 0."""
+    return int(match[1]), int(match[2]), int(match[3] or 0)
 
 
 @functools.cache
