@@ -1,12 +1,25 @@
 """Client of the control interface."""
 
+import contextlib
 import http.client
 import json
+import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from localmesh.errors import LocalMeshError
 from localmesh.kube import Object
+
+
+@contextlib.contextmanager
+def short_path(path: Path) -> Iterator[str]:
+    """Another name for a path, while the block runs: a unix socket's may have no more than 107 characters."""
+    folder = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -17,7 +30,8 @@ class _UnixConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
+        with short_path(self._path) as path:
+            self.sock.connect(path)
 
 
 def call(control_socket: Path, name: str, body: Object | None = None, timeout: float = 60.0) -> Object:

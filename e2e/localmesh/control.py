@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from localmesh.client import short_path
 from localmesh.errors import LocalMeshError
 from localmesh.kube import Object
 
@@ -25,8 +26,9 @@ async def serve_control(daemon: "Daemon", socket: Path) -> AsyncIterator[None]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.UnixSite(runner, str(socket)).start()
-        yield
+        with short_path(socket) as path:
+            await web.UnixSite(runner, path).start()
+            yield
     finally:
         await runner.cleanup()
 
