@@ -1,0 +1,1 @@
+"""`make demo`: a healthy release and two broken ones on the local mesh, watched while they happen."""
