@@ -231,7 +231,7 @@ def _status(expectation: Expectation, view: IstiodView, connection: Connection, 
 
     for kind in ("routes", "clusters"):
         if (watch := connection.watched(kind)).error and not watch.settled:
-            return is_(ProxyState.REJECTED, f"rejected the {kind}: {printable(watch.error)}"[:DETAIL_LIMIT])
+            return is_(ProxyState.REJECTED, f"rejected the {kind}: {nack_reason(watch.error)}"[:DETAIL_LIMIT])
     if scope is not Scope.RELEVANT or view.first is None:
         return is_(ProxyState.PENDING, "istiod does not generate the expected configuration for it yet")
     asked = connection.watched(asked_kind(expectation))
@@ -242,6 +242,12 @@ def _status(expectation: Expectation, view: IstiodView, connection: Connection, 
     if nonce_push(asked.acked) < view.first:
         return is_(ProxyState.PENDING, f"acknowledged push {nonce_push(asked.acked)}, {view.first} is needed")
     return is_(ProxyState.SYNCED)
+
+
+def nack_reason(error: str) -> str:
+    """The reason in a NACK's text. Envoy puts it last, after a dump of the whole resource over many lines."""
+    last = error.strip().rpartition("\n")[2]
+    return printable(last.removeprefix(":") if last.startswith(":") else error)
 
 
 def printable(text: str) -> str:

@@ -4,7 +4,9 @@ from canaryrollout.core.sync import nack_reason
 
 
 def test_the_reason_is_taken_from_behind_the_dump_of_the_resource() -> None:
-    text = 'goo.gle/debugstr name: "outbound|80||reviews"\ntype: EDS\n}\n: Proto constraint validation failed (X.ConnectTimeout: too small)\n'
+    text = (
+        'goo.gle/debugstr name: "outbound|80||reviews"\ntype: EDS\n}\n: Proto constraint validation failed (X.ConnectTimeout: too small)\n'
+    )
     assert nack_reason(text) == "Proto constraint validation failed (X.ConnectTimeout: too small)"
 
 
