@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from localmesh.locate import ensure
+from localmesh.binaries import ensure
 
 CHART = Path(__file__).resolve().parents[1] / "charts" / "canaryrollout"
 RELEASE = "canaryrollout"

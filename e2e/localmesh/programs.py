@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from localmesh import locate
+from localmesh import binaries
 from localmesh.state import Folder
 
 NAMES = [
@@ -24,13 +24,13 @@ def install(folder: Folder) -> None:
 
     Containers and the mesh's shell find the links first on their PATH.
     """
-    found = locate.ensure(NAMES)
+    found = binaries.ensure(NAMES)
     shims = folder.sub("shims")
     for name, path in found.items():
         (shims / name).symlink_to(path)
     # The mesh's own helper acts as Istio's agent under that name.
     (shims / "pilot-agent").symlink_to(found["meshkit"])
-    crds(folder).symlink_to(locate.istio_crds())
+    crds(folder).symlink_to(binaries.istio_crds())
 
 
 def installed(folder: Folder) -> dict[str, Path]:

@@ -84,15 +84,18 @@ class OperatorProcess:
         self._age = handlers.WatchAge()
         self._directory = Directory()
         machine = _machine_settings(settings)
-        prover = IstiodSyncProver(kube, settings.istio, namespaces=settings.watch_namespaces)
+        prover = IstiodSyncProver(kube, settings.istio, namespaces=settings.namespaces_with_proxies)
         self._prover = prover
-        self._prometheus = PrometheusClient(_endpoint(settings.prometheus))
+        self._prometheus = PrometheusClient(_endpoint(settings.prometheus), self._count_query)
         provider = IstioPrometheus(self._prometheus, Sampling(scrape_interval=settings.prometheus.scrape_interval))
         observer = Observer(kube, prover, provider, machine)
         effects = Effects(kube, Recorder(kube, settings.identity))
         reconciler = Reconciler(kube, observer, effects, machine, self._metrics)
         self._queue: WorkQueue[Key] = WorkQueue(reconciler.reconcile)
         self._metrics.workqueue_depth.set_function(self._queue.depth)
+
+    def _count_query(self, succeeded: bool) -> None:
+        self._metrics.prometheus_queries.labels("success" if succeeded else "error").inc()
 
     async def run(self) -> int:
         """Serve health at once, wait for the Lease, work until told to stop."""

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import requests
+from localmesh.binaries import ensure
 from localmesh.credentials import kubeconfig, new_ec_key
-from localmesh.locate import ensure
 
 START_SECONDS = 60.0
 

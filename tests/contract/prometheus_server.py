@@ -14,7 +14,7 @@ from typing import Any
 
 import requests
 from apiserver import free_ports, wait_until
-from localmesh.locate import ensure
+from localmesh.binaries import ensure
 
 SCRAPE_SECONDS = 0.4
 

@@ -9,7 +9,7 @@ import requests
 import yaml
 from apiserver import free_ports, running, wait_until
 from chartkit import CHART, render
-from localmesh.locate import ensure
+from localmesh.binaries import ensure
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,9 @@ from canaryrollout.controller.effects import Effects
 from canaryrollout.controller.observe import Object, Observer, Subject, parse
 from canaryrollout.core.conditions import refuse
 from canaryrollout.core.decision import Decision
+from canaryrollout.core.evidence import EvidenceState, against
 from canaryrollout.core.machine import MachineSettings, decide
+from canaryrollout.core.observation import limits_of
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import ApiError, Conflict, NotFound, PreconditionFailed
 from canaryrollout.kube.resources import CANARYROLLOUTS
@@ -109,7 +111,7 @@ class Reconciler:
                 phase=after.phase.value,
                 weight=after.weight,
                 step=rollout.step.index + 1 if rollout and rollout.step else 0,
-                evidence={},
+                evidence=_evidence(subject, after),
             ),
         )
         if before.phase is after.phase:
@@ -122,6 +124,13 @@ class Reconciler:
         if len(after.history) and after.history[:1] != before.history[:1]:
             entry = after.history[0]
             self._metrics.duration.labels(key.namespace, entry.outcome).observe(max(0.0, entry.ended_at - entry.started_at))
+
+
+def _evidence(subject: Subject, status: CanaryRolloutStatus) -> dict[str, float]:
+    stored = status.rollout.evidence if status.rollout else None
+    if stored is None or subject.spec is None:
+        return {}
+    return against(EvidenceState.model_validate(stored), limits_of(subject.spec))
 
 
 def dump(status: CanaryRolloutStatus) -> dict[str, Any]:

@@ -129,6 +129,15 @@ def verdict(state: EvidenceState, limits: Limits, problems: tuple[Problem, ...])
     )
 
 
+def against(state: EvidenceState, limits: Limits) -> dict[str, float]:
+    """The evidence against the canary by test, such as {"errors/source": 3.2}; it fails at limits.fail_line."""
+    return {
+        f"{metric}/{reporter.value}": math.exp(min(_log_against(state.of(reporter), metric, limits), 700.0))
+        for reporter in REPORTERS
+        for metric in METRICS
+    }
+
+
 def _failure(state: EvidenceState, limits: Limits) -> Fail | None:
     line = math.log(limits.fail_line)
     crossed = [

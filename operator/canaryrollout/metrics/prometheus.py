@@ -21,12 +21,14 @@ class PrometheusClient:
     finds none free waits, within its deadline.
     """
 
-    def __init__(self, endpoint: PrometheusEndpoint) -> None:
+    def __init__(self, endpoint: PrometheusEndpoint, asked: Callable[[bool], None] = lambda _succeeded: None) -> None:
+        """`asked` is told of each query whether it succeeded."""
         from prometheus_api_client.prometheus_connect import PrometheusConnect  # noqa: PLC0415 - see transport on its cost
 
         from canaryrollout.metrics.transport import Call, Session  # noqa: PLC0415
 
         self._endpoint = endpoint
+        self._asked = asked
         self._new_call = Call
         self._session = Session(endpoint)
         self._connect = PrometheusConnect(
@@ -66,14 +68,18 @@ class PrometheusClient:
                 return self._connect.custom_query_range(query, _EPOCH, _EPOCH, parameters["step"], params=parameters)
             return self._connect.custom_query(query, params=parameters)
 
+        succeeded = False
         try:
             async with asyncio.timeout(self._endpoint.timeout):
                 await self._free.acquire()
-                return await asyncio.wrap_future(self._submit(lambda: self._session.run(call, ask)))
+                answer = await asyncio.wrap_future(self._submit(lambda: self._session.run(call, ask)))
+                succeeded = True
+                return answer
         except TimeoutError:
             raise errors.timed_out(self._endpoint.timeout) from None
         finally:
             call.cut()
+            self._asked(succeeded)
 
     def _submit(self, work: Callable[[], Any]) -> "Future[Any]":
         """The place of a query is free again only when its thread is, which may be later than its caller's deadline."""

@@ -1,11 +1,10 @@
 """The machine from adoption to promotion and back, in a world without I/O."""
 
 import pytest
-from world import Crashed, World, adopted, destination, destination_rule, pods, virtual_service
-
 from canaryrollout.api.status import Phase
 from canaryrollout.core.machine import TABLE
 from canaryrollout.core.snapshot import ProxyState, ProxyStatus
+from world import Crashed, World, adopted, destination, destination_rule, pods, virtual_service
 
 
 def condition(world: World, name: str) -> tuple[str, str]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jsonpatch
-
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.core.context import COUNTED, PROVING, Context
