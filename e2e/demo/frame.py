@@ -14,7 +14,7 @@ Object = Mapping[str, Any]
 Split = Mapping[str, int]
 """Percent of the traffic by version; sums to 100."""
 
-_PROVING = frozenset({Phase.ADOPTING, Phase.PREPARING, Phase.SHIFTING, Phase.PROMOTING, Phase.ROLLING_BACK})
+_PROVING = frozenset({Phase.ADOPTING, Phase.PREPARING, Phase.SHIFTING, Phase.PROMOTING})
 _SERVED_BY_STABLE = frozenset({Phase.STABLE, Phase.PREPARING, Phase.ROLLED_BACK})
 
 
