@@ -49,6 +49,7 @@ class LeaseElector:
         self._retry_period = retry_period
         self._record: Object | None = None
         self._changed_at = 0.0
+        self._renewed_at = 0.0
 
     async def acquire(self) -> None:
         """Return once this process holds the Lease. Outages of the API server are waited out."""
@@ -62,19 +63,17 @@ class LeaseElector:
 
     async def hold(self) -> None:
         """Renew for ever; raises LeaseLost when the Lease was not renewed within the deadline or is another's."""
-        renewed = time.monotonic()
         while True:
-            await asyncio.sleep(self._retry_period)
+            await asyncio.sleep(min(self._retry_period, max(0.0, self._renewed_at + self._renew_deadline - time.monotonic())))
             try:
-                async with asyncio.timeout(max(0.1, renewed + self._renew_deadline - time.monotonic())):
+                async with asyncio.timeout(max(0.1, self._renewed_at + self._renew_deadline - time.monotonic())):
                     if await self._try():
-                        renewed = time.monotonic()
                         continue
                     if self._holder() not in (self._identity, ""):
                         raise LeaseLost(f"Lease {self._namespace}/{self._name} is held by {self._holder()}")
             except (ApiError, TimeoutError) as error:
                 log.warning("lease not renewed", error=str(error) or "no answer in time")
-            if time.monotonic() - renewed >= self._renew_deadline:
+            if time.monotonic() - self._renewed_at >= self._renew_deadline:
                 raise LeaseLost(f"Lease {self._namespace}/{self._name} was not renewed within {self._renew_deadline:g} s")
 
     async def release(self) -> None:
@@ -90,9 +89,12 @@ class LeaseElector:
     async def _try(self) -> bool:
         """Take or renew the Lease if it is ours, free or expired; whether we hold it now."""
         await self._observe()
+        # Others count from when the API server took our write, which is later than this and earlier than its answer.
+        asked_at = time.monotonic()
         try:
             if self._record is None:
                 self._saw(await self._kube.create(LEASES, self._namespace, self._new()))
+                self._renewed_at = asked_at
                 return True
             holder = self._holder()
             if holder not in ("", self._identity) and not self._expired():
@@ -100,6 +102,7 @@ class LeaseElector:
             self._saw(await self._kube.replace(LEASES, self._namespace, self._name, self._taken(holder)))
         except Conflict:
             return False
+        self._renewed_at = asked_at
         return True
 
     async def _observe(self) -> None:
