@@ -30,7 +30,8 @@ $(STAMP): constraints.txt pyproject.toml
 venv: $(STAMP) ## Make the virtual environment
 
 demo: $(STAMP) ## One healthy and two broken releases on a real mesh, in under 4 minutes
-	@python -m localmesh run --name demo -- python -m demo
+	@echo "Bringing up the mesh: API server, controllers, istiod, Prometheus ..."
+	python -m localmesh run --name demo -- python -m demo
 
 test: $(STAMP) ## Everything: lint, types, unit, contract and chart tests, scenarios on the local mesh
 	@scripts/test $(PYTEST_ARGS)

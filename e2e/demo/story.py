@@ -1,6 +1,7 @@
 """What the demo does, in order."""
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 
@@ -25,7 +26,7 @@ def play(mesh: Mesh, console: Console, results: list[Result]) -> None:
     Raises DemoError when a release does not end, LocalMeshError or AssertionError when the mesh or the operator fail.
     """
     began = time.time()
-    print(f"deploying a gateway, productpage and {SERVICE} {FIRST_VERSION}; starting the operator with the chart's rights ...", flush=True)
+    print(f"deploying gateway, productpage and {SERVICE} {FIRST_VERSION}; starting the operator ...", flush=True)
     entries: list[tuple[Release, HistoryEntry]] = []
     with arena(mesh, "demo") as place, _traffic(place) as records:
         try:
@@ -33,6 +34,9 @@ def play(mesh: Mesh, console: Console, results: list[Result]) -> None:
                 _adopt(place, watch)
                 for release in RELEASES:
                     entries.append((release, _carry_out(place, watch, release)))
+        except KeyboardInterrupt:
+            print("stopping ...", file=sys.stderr, flush=True)
+            raise
         finally:
             records.read()
             results += [measure(release, entry, records.answers) for release, entry in entries]
