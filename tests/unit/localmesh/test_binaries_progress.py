@@ -1,7 +1,6 @@
 import io
 
 import pytest
-from localmesh import binaries_progress
 from localmesh.binaries_progress import LiveProgress, PlainProgress, about
 from rich.console import Console
 from rich.progress import Progress as LiveDisplay
@@ -15,7 +14,7 @@ def test_expected_time_is_in_fitting_units(minutes: float, text: str) -> None:
 
 def test_plain_lines_say_which_of_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(binaries_progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     stream = io.StringIO()
     progress = PlainProgress(stream)
     progress.start("etcd", 2, 9, 0.5)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"log"
 	"net"
 	"net/http"
@@ -24,9 +25,24 @@ const (
 	drainTimeout = 20 * time.Second
 )
 
+const usage = `usage: meshkit workload --listen IP:PORT
+
+GET /healthz is answered with 200. Every other path is answered with the JSON
+{"service", "version", "pod"} and the header x-SERVICE-version. Environment:
+  SERVICE, VERSION, POD_NAME  who answers
+  ERROR_RATE   share of the requests that fail, 0 to 1 (0)
+  ERROR_CODE   their status (500)
+  BURST        how many failures follow each other (1)
+  LATENCY_MS   added to slow requests (0)
+  SLOW_RATE    share of the requests that are slow, 0 to 1 (1)
+  UPSTREAMS    URLs called for each request, separated by commas
+  HTTP_PROXY   proxy to call them through, such as a sidecar's
+`
+
 // Main parses the flags, reads the environment and serves until ctx is cancelled.
 func Main(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("workload", flag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprint(flags.Output(), usage) }
 	listen := flags.String("listen", "", "address to serve on")
 	if err := flags.Parse(args); err != nil {
 		return err
