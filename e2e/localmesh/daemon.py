@@ -5,15 +5,16 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import aiohttp
 
 from localmesh import controlplane, istiod, node, programs
 from localmesh.addresses import PROMETHEUS_IP, PROMETHEUS_PORT, GatewayPorts
 from localmesh.control import serve_control
-from localmesh.credentials import Credentials
+from localmesh.credentials import APISERVER_URL, Credentials
 from localmesh.errors import LocalMeshError
-from localmesh.kube import ApiError, Kube, Object
+from localmesh.kube import ApiError, Kube, Object, PatientKube
 from localmesh.kubelet import Kubelet
 from localmesh.netns import kill_all, namespace_id, processes_in
 from localmesh.parts import Parts
@@ -39,6 +40,7 @@ class Daemon:
         self._end = asyncio.Event()
         self._prometheus_port = PROMETHEUS_PORT
         self._tasks: list[asyncio.Task[None]] = []
+        self._clients = AsyncExitStack()
 
     async def run(self) -> None:
         """Bring the mesh up and keep it until SIGTERM, `shut_down`, or the failure of a part."""
@@ -84,6 +86,7 @@ class Daemon:
         await self.new_prometheus("prometheus", "5s")
         tokens = self.credentials.tokens
         self.kube = await controlplane.wait_for_apiserver(server, self.credentials, tokens["localmesh"])
+        self._clients.push_async_callback(self.kube.close)
         self.credentials.write_kubeconfig(self.folder.kubeconfig, tokens["admin"], "admin")
         self.parts.add(controlplane.controller_manager(self.binaries, self.folder, self.credentials))
         self.parts.add(node.streaming_server(self.binaries, self.folder, self.credentials))
@@ -91,10 +94,13 @@ class Daemon:
         await self._start_istio()
 
     async def _start_kubelet(self) -> None:
-        self.http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        patient = PatientKube(APISERVER_URL, self.credentials.tokens["localmesh"], self.credentials.ca)
+        self._clients.push_async_callback(patient.close)
+        probes = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+        self._clients.push_async_callback(probes.close)
         shared = node.Node(
-            kube=self.kube,
-            http=self.http,
+            kube=patient,
+            http=probes,
             binaries=self.binaries,
             folder=self.folder,
             targets=self.targets,
@@ -147,9 +153,7 @@ class Daemon:
         for task in self._tasks:
             task.cancel()
         await self.parts.stop()
-        for client in ("http", "kube"):
-            if hasattr(self, client):
-                await getattr(self, client).close()
+        await self._clients.aclose()
 
 
 def default_namespace() -> Object:

@@ -16,6 +16,8 @@ MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
+RETRY_SECONDS = 0.5
+
 
 class ApiError(Exception):
     """An answer of the API server other than 2xx."""
@@ -127,7 +129,7 @@ class Kube:
         scope = f"/namespaces/{meta.get('namespace', 'default')}" if namespaced else ""
         return f"{root}{scope}/{plural}/{meta['name']}"
 
-    async def watch(self, path: str, retry: float = 0.5) -> AsyncIterator[Event]:
+    async def watch(self, path: str) -> AsyncIterator[Event]:
         """List, then watch, for ever; starts afresh with LISTED whenever the stream breaks."""
         while True:
             try:
@@ -136,7 +138,7 @@ class Kube:
                 async for event in self._stream(path, listed["metadata"]["resourceVersion"]):
                     yield event
             except (ApiError, aiohttp.ClientError, TimeoutError):
-                await asyncio.sleep(retry)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _stream(self, path: str, version: str) -> AsyncIterator[Event]:
         params = {"watch": "true", "resourceVersion": version}
@@ -152,6 +154,30 @@ class Kube:
                     if event["type"] == "ERROR":
                         return
                     yield Event(event["type"], event["object"])
+
+
+class PatientKube(Kube):
+    """A client that waits for an API server that is away or fails, however long that takes."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        content_type: str = "application/json",
+        params: Mapping[str, str] | None = None,
+    ) -> Object:
+        """One call, tried again and again; ApiError for what is wrong with the call itself."""
+        while True:
+            try:
+                return await super().request(method, path, body, content_type=content_type, params=params)
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            except ApiError as error:
+                if error.status < 500 and error.status != 429:
+                    raise
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 def _object(text: str) -> Object:

@@ -6,8 +6,10 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+import aiohttp
 import pytest
 from localmesh import LocalMeshError, Mesh
+from localmesh.kube import ApiError
 from localmesh.podspec import ISTIOD_ANNOTATION
 from localmesh.tests.shop import Shop
 
@@ -130,6 +132,30 @@ def test_proxies_can_be_spread_over_two_istiods(shop: Shop) -> None:
     finally:
         mesh.stop_istiod(1)
         mesh.wait(lambda: len(mesh.istiod_addresses) == 1)
+
+
+@pytest.mark.parametrize("part", ["etcd", "kube-apiserver"])
+def test_traffic_and_pods_survive_a_control_plane_that_is_away(shop: Shop, part: str) -> None:
+    mesh, namespace = shop.mesh, shop.namespace
+    lonely = mesh.pods(namespace, app="reviews", version="v2")[0]["metadata"]["name"]
+    with mesh.load(namespace, rps=30) as load:
+        mesh.part(part).kill()
+        # The kubelet notices a change that it cannot report yet.
+        mesh.part(f"pod/{namespace}/{lonely}/reviews").kill()
+        mesh.part(part).start()
+        mesh.wait(lambda: _answers(mesh), 60)
+        mesh.wait(lambda: mesh.pods(namespace, version="v2")[0]["status"]["containerStatuses"][0]["restartCount"] == 1, 60)
+        mesh.delete(f"/api/v1/namespaces/{namespace}/pods/{lonely}")
+        mesh.wait(lambda: mesh.find(f"/api/v1/namespaces/{namespace}/pods/{lonely}") is None, 60)
+        mesh.wait_ready(namespace)
+    assert load.failures() == []
+
+
+def _answers(mesh: Mesh) -> bool:
+    try:
+        return bool(mesh.get("/api/v1/namespaces/default"))
+    except (ApiError, aiohttp.ClientError, TimeoutError):
+        return False
 
 
 def test_prometheus_keeps_its_history_over_a_stop(shop: Shop) -> None:
