@@ -11,7 +11,6 @@ from localmesh.mesh import Mesh
 from rich.console import Console
 
 from demo.errors import DemoError
-from demo.releases import RELEASES
 from demo.report import report
 from demo.result import Result
 from demo.story import play
@@ -23,23 +22,33 @@ def main() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without some character still gets the rest
     console = Console(highlight=False)
-    results: list[Result] = []
     try:
         with contextlib.closing(Mesh.attach()) as mesh:
-            play(mesh, console, results)
+            return _run(mesh, console)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
+    except LocalMeshError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(mesh: Mesh, console: Console) -> int:
+    """Play, report, and say what went wrong and where to look."""
+    results: list[Result] = []
+    reasons: list[str] = []
+    try:
+        play(mesh, console, results)
     except (DemoError, LocalMeshError, AssertionError) as error:
-        reasons = [str(error)]
-    else:
-        reasons = []
+        reasons.append(str(error))
     if results:
         console.print(*report(results), sep="\n")
     reasons += [result.complaint for result in results if result.complaint]
     for reason in reasons:
         print(f"demo: {reason}", file=sys.stderr)
-    return 1 if reasons or len(results) < len(RELEASES) else 0
+    if reasons:
+        print(f"demo: the operator's log is in {mesh.folder.sub('operators')}", file=sys.stderr)
+    return 1 if reasons else 0
 
 
 def _end(_signum: int, _frame: FrameType | None) -> None:

@@ -28,7 +28,8 @@ def exit_code(monkeypatch: pytest.MonkeyPatch, results: list[Result], error: Bas
 
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(program, "play", play)
-    monkeypatch.setattr(program.Mesh, "attach", lambda: SimpleNamespace(close=lambda: None))
+    folder = SimpleNamespace(sub=lambda name: f"/mesh/{name}")
+    monkeypatch.setattr(program.Mesh, "attach", lambda: SimpleNamespace(close=lambda: None, folder=folder))
     try:
         return program.main()
     finally:
@@ -40,7 +41,9 @@ def test_exit_code_is_0_only_when_all_releases_ended_as_they_should(monkeypatch:
     v2, v3, _ = RIGHT
     promoted = Result(RELEASES[2], "Promoted", "", "said", 10.0, 100, 0, 0, None)
     assert exit_code(monkeypatch, [v2, v3, promoted]) == 1
-    assert "demo: v4 should have ended as RolledBack for Latency, but: Promoted (said)" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "demo: v4 should have ended as RolledBack for Latency, but: Promoted (said)" in told
+    assert "log is in /mesh/operators" in told
 
 
 def test_a_demo_that_stops_half_way_still_reports_what_ended(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -48,6 +51,14 @@ def test_a_demo_that_stops_half_way_still_reports_what_ended(monkeypatch: pytest
     shown = capsys.readouterr()
     assert "Promoted" in shown.out
     assert "demo: the operator has ended" in shown.err
+
+
+def test_outside_a_mesh_the_demo_says_how_to_start_it(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.delenv("LOCALMESH", raising=False)
+    before = signal.getsignal(signal.SIGTERM)
+    assert program.main() == 2
+    signal.signal(signal.SIGTERM, before)
+    assert "python -m localmesh run" in capsys.readouterr().err
 
 
 def test_an_interrupted_demo_says_so_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
