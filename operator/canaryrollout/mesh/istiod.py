@@ -21,7 +21,9 @@ AUDIENCE = "istio-ca"
 TOKEN_SECONDS = 600
 RENEW_BEFORE = 120.0
 ANSWER_LIMIT = 64 * 1024 * 1024
-ANSWER_TIMEOUT = 10.0
+LIST_TIMEOUT = 3.0
+"""A pass of the operator waits for lists of connections; a rollback must not be held up by an istiod that hangs."""
+DUMP_TIMEOUT = 10.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,12 +80,12 @@ class IstiodClient:
 
     async def connections(self, istiod: Istiod) -> tuple[Connection, ...]:
         """The proxies connected to an istiod."""
-        body = await self._ask(istiod, "/debug/syncz")
+        body = await self._ask(istiod, "/debug/syncz", seconds=LIST_TIMEOUT)
         return await self._parsed(istiod, read_syncz, body)
 
     async def generated(self, istiod: Istiod, proxy: str, expectation: Expectation) -> Generated | None:
         """What it generates for a proxy; None when the proxy is not (or no longer) connected to it."""
-        body = await self._ask(istiod, f"/debug/config_dump?proxyID={proxy}", missing_ok=True)
+        body = await self._ask(istiod, f"/debug/config_dump?proxyID={proxy}", seconds=DUMP_TIMEOUT, missing_ok=True)
         return await self._parsed(istiod, read_dump, body, expectation) if body else None
 
     async def _parsed(self, istiod: Istiod, parse: Callable[P, T], *arguments: P.args, **more: P.kwargs) -> T:
@@ -93,9 +95,9 @@ class IstiodClient:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise IstiodError(Problem("IstiodAnswer", f"{istiod.name}: unexpected answer: {error}")) from error
 
-    async def _ask(self, istiod: Istiod, path: str, *, missing_ok: bool = False) -> bytes:
+    async def _ask(self, istiod: Istiod, path: str, *, seconds: float, missing_ok: bool = False) -> bytes:
         for renewed in (False, True):
-            status, body = await self._get(istiod, path, await self._bearer(renew=renewed))
+            status, body = await self._get(istiod, path, await self._bearer(renew=renewed), seconds)
             if status != 401:
                 break
         if status == 404 and missing_ok:
@@ -108,13 +110,14 @@ class IstiodClient:
             raise IstiodError(Problem("IstiodUnreachable", f"{istiod.name} answered {status} to {path.partition('?')[0]}"))
         return body
 
-    async def _get(self, istiod: Istiod, path: str, token: str) -> tuple[int, bytes]:
+    async def _get(self, istiod: Istiod, path: str, token: str, seconds: float) -> tuple[int, bytes]:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_TIMEOUT), trust_env=False)
+            self._session = aiohttp.ClientSession(trust_env=False)
         host = f"[{istiod.address}]" if ":" in istiod.address else istiod.address
         url = f"http://{host}:{self._settings.debug_port}{path}"
         try:
-            async with self._session.get(url, headers={"Authorization": f"Bearer {token}"}, allow_redirects=False) as answer:
+            limit = aiohttp.ClientTimeout(total=seconds)
+            async with self._session.get(url, headers={"Authorization": f"Bearer {token}"}, allow_redirects=False, timeout=limit) as answer:
                 chunks, size = [], 0
                 async for chunk in answer.content.iter_any():
                     chunks.append(chunk)
