@@ -7,8 +7,6 @@ import pytest
 from arena import Arena, arena
 from localmesh.mesh import Mesh
 
-pytest_plugins = ["localmesh.pytest_plugin"]
-
 
 @pytest.fixture
 def place(mesh: Mesh) -> Iterator[Arena]:

@@ -7,8 +7,6 @@ from localmesh import Mesh, sample
 from localmesh.podspec import XDS_RELAY_ANNOTATION
 from localmesh.tests.shop import Shop
 
-pytest_plugins = ["localmesh.pytest_plugin"]
-
 
 @pytest.fixture
 def shop(mesh: Mesh) -> Iterator[Shop]:
