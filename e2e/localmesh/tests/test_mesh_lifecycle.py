@@ -1,6 +1,7 @@
 """Whatever ends a mesh, no process of it may stay behind."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from localmesh.launcher import python_path
 from localmesh.netns import processes_in
-from localmesh.state import Folder, Running, folder
+from localmesh.state import Running, folder
 
 READY = "the command runs"
 COMMAND = f"trap 'exit 9' TERM; echo {READY}; sleep 600 & wait"
@@ -20,8 +21,9 @@ COMMAND = f"trap 'exit 9' TERM; echo {READY}; sleep 600 & wait"
 class Run:
     """A mesh brought up by `python -m localmesh run` around a command that waits."""
 
-    def __init__(self, command: str) -> None:
-        argv = [sys.executable, "-m", "localmesh", "run", "--name", "lifecycle", "--", "bash", "-c", command]
+    def __init__(self, name: str, command: str) -> None:
+        self.place = folder(name)
+        argv = [sys.executable, "-m", "localmesh", "run", "--name", name, "--", "bash", "-c", command]
         self.process = subprocess.Popen(
             argv,
             stdout=subprocess.PIPE,
@@ -42,10 +44,6 @@ class Run:
                 return recorded
         raise AssertionError("".join(self.output))
 
-    @property
-    def place(self) -> Folder:
-        return folder("lifecycle")
-
     def end(self) -> int:
         rest, _ = self.process.communicate(timeout=60)
         self.output.append(rest)
@@ -53,9 +51,16 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    started = Run(COMMAND)
+def name() -> Iterator[str]:
+    """Name of a mesh that leaves nothing behind."""
+    made = f"lifecycle-{os.getpid()}"
+    yield made
+    shutil.rmtree(folder(made).path, ignore_errors=True)
+
+
+@pytest.fixture
+def run(name: str) -> Iterator[Run]:
+    started = Run(name, COMMAND)
     yield started
     if started.process.poll() is None:
         started.process.terminate()
@@ -100,16 +105,15 @@ def test_nothing_stays_behind_after(how: str, run: Run) -> None:
     assert (run.place.logs / "daemon.log").exists()
 
 
-def test_the_commands_exit_code_is_the_meshs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    ended = Run(f"echo {READY}; exit 7")
+def test_the_commands_exit_code_is_the_meshs(name: str) -> None:
+    ended = Run(name, f"echo {READY}; exit 7")
     mesh = ended.wait_until_up()
     assert ended.end() == 7
     until_empty(mesh.namespace)
 
 
-def test_a_name_in_use_is_refused(run: Run) -> None:
+def test_a_name_in_use_is_refused(name: str, run: Run) -> None:
     run.wait_until_up()
-    second = Run(COMMAND)
+    second = Run(name, COMMAND)
     assert second.end() == 2
     assert "already running" in "".join(second.output)
