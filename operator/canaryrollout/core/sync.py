@@ -63,6 +63,9 @@ class Watched:
         return self.sent == self.acked
 
 
+_NOTHING = Watched()
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A proxy as one istiod lists it. A proxy that is reconnecting may be listed twice."""
@@ -76,7 +79,7 @@ class Connection:
 
     def watched(self, kind: str) -> Watched:
         """One type; empty where the proxy has not asked for it."""
-        return self.watches.get(kind, Watched())
+        return self.watches.get(kind, _NOTHING)
 
     @property
     def newest(self) -> int:
