@@ -36,15 +36,24 @@ class Load:
         self._process = process
         self._out = out
         self._log = log
+        self._offset = 0
+        self._answers: list[Answer] = []
 
     def answers(self, since: float = 0.0) -> list[Answer]:
         """What has been answered so far to requests begun at or after `since`, in order of completion."""
+        self._read_on()
+        return [answer for answer in self._answers if answer.start >= since]
+
+    def _read_on(self) -> None:
+        """Take in the whole lines written since the last time."""
         if not self._out.exists():
-            return []
-        text = self._out.read_text()
-        lines = text[: text.rfind("\n") + 1].splitlines()
-        found = (_parse(line) for line in lines)
-        return [answer for answer in found if answer.start >= since]
+            return
+        with self._out.open("rb") as records:
+            records.seek(self._offset)
+            fresh = records.read()
+        whole = fresh[: fresh.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        self._answers += [_parse(line) for line in whole.splitlines()]
 
     def versions(self, since: float = 0.0) -> Counter[str]:
         """Number of answers per version."""
@@ -65,11 +74,12 @@ class Load:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(60)
-        if code != 0:
+        # One that is stopped before it has begun dies of the signal.
+        if code not in (0, -signal.SIGTERM):
             raise LocalMeshError(f"the load generator failed (exit code {code}): {self._log.read_text()[-500:]}")
 
 
-def _parse(line: str) -> Answer:
+def _parse(line: bytes) -> Answer:
     item = json.loads(line)
     return Answer(
         start=float(item["start"]),
@@ -92,7 +102,7 @@ def running(
     version_header: str,
     proxy: str | None = None,
     headers: Mapping[str, str] | None = None,
-    duration: float | None = None,
+    connection_churn: int = 0,
 ) -> Iterator[Load]:
     """A load that runs until the block ends; its answers stay readable, in `folder`, afterwards.
 
@@ -104,9 +114,9 @@ def running(
     argv += ["--version-header", version_header]
     argv += ["--host", host] if host else []
     argv += ["--proxy", proxy] if proxy else []
-    argv += ["--duration", str(duration)] if duration else []
-    for name, value in (headers or {}).items():
-        argv += ["--header", f"{name}={value}"]
+    argv += ["--connection-churn", str(connection_churn)]
+    for header, value in (headers or {}).items():
+        argv += ["--header", f"{header}={value}"]
     with log.open("wb") as sink:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)
     load = Load(process, out, log)

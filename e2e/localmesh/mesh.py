@@ -125,10 +125,10 @@ class Mesh:
         return True
 
     @contextlib.contextmanager
-    def namespace(self, prefix: str = "test") -> Iterator[str]:
+    def namespace(self, prefix: str = "test", labels: Mapping[str, str] | None = None) -> Iterator[str]:
         """A fresh namespace with sidecars, and the Sidecar they need; deleted with all it holds at the end."""
         name = f"{prefix}-{secrets.token_hex(3)}"
-        self.apply(*sample.namespace(name))
+        self.apply(*sample.namespace(name, labels))
         try:
             yield name
         finally:
@@ -236,23 +236,32 @@ class Mesh:
         headers: Mapping[str, str] | None = None,
         version_header: str = "x-reviews-version",
         url: str = "http://reviews/",
+        connection_churn: int = 0,
     ) -> contextlib.AbstractContextManager[Load]:
         """Steady traffic while the block runs.
 
         By default to productpage through the namespace's ingress gateway; with `via`, the name of a pod, to `url`
-        through that pod's sidecar, as the pod itself would call it.
+        through that pod's sidecar, as the pod itself would call it. Connections are kept, but for one request in
+        `connection_churn` where that is not 0.
         """
-        meshkit, records = self.folder.shims / "meshkit", self.folder.sub("load")
+        host: str | None = None
+        proxy: str | None = None
         if via is not None:
             proxy = f"http://127.0.0.1:{http_proxy_port(self._ip(namespace, via))}"
-            return load_generator.running(
-                meshkit, records, url=url, host=None, proxy=proxy, rps=rps, version_header=version_header, headers=headers
-            )
-        gateway = self.pods(namespace, app=app)[0]
-        port = gateway["spec"]["containers"][0]["ports"][0]["containerPort"]
-        target = f"http://{gateway['status']['podIP']}:{port}/"
+        else:
+            gateway = self.pods(namespace, app=app)[0]
+            port = gateway["spec"]["containers"][0]["ports"][0]["containerPort"]
+            url, host = f"http://{gateway['status']['podIP']}:{port}/", sample.HOST
         return load_generator.running(
-            meshkit, records, url=target, host=sample.HOST, rps=rps, version_header=version_header, headers=headers
+            self.folder.shims / "meshkit",
+            self.folder.sub("load"),
+            url=url,
+            host=host,
+            proxy=proxy,
+            rps=rps,
+            version_header=version_header,
+            headers=headers,
+            connection_churn=connection_churn,
         )
 
     def part(self, name: str) -> Part:

@@ -21,9 +21,9 @@ HOST = "bookinfo.example"
 """Host header that the ingress gateway routes to productpage."""
 
 
-def namespace(name: str) -> list[Object]:
+def namespace(name: str, labels: Mapping[str, str] | None = None) -> list[Object]:
     """A namespace with sidecars, whose proxies know its own Services only and listen on the sample's port."""
-    labels = {"istio-injection": "enabled"}
+    labels = {"istio-injection": "enabled"} | dict(labels or {})
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}},
         {
