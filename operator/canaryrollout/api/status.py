@@ -65,6 +65,9 @@ class RouteRecord(Model):
     narrowed: bool = Field(default=False, description="Stable's destination carried no subset (plain host).")
 
 
+ROUTES_LIMIT = 256
+
+
 class Routing(Model):
     """What the rollout found in the mesh, so that leaving restores exactly that."""
 
@@ -84,7 +87,7 @@ class Routing(Model):
         description="The trafficPolicy that the canary's own subset had.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
-    routes: Annotated[tuple[RouteRecord, ...], Field(max_length=256)] = ()
+    routes: Annotated[tuple[RouteRecord, ...], Field(max_length=ROUTES_LIMIT)] = ()
 
 
 class StepStatus(Model):

@@ -1,7 +1,7 @@
 """The rollout machine. Everything that moves a rollout from phase to phase is in TABLE; nothing else does.
 
-Theory of operation. One pass sees one snapshot. First the poll's slices are folded into the evidence, then the rules of the
-present phase are tried in order, and the first whose guard holds gives the next phase and edits the status. The mesh
+Theory of operation. One pass sees one snapshot. First what was seen is folded into the status (the poll's slices into the evidence),
+then the rules of the present phase are tried in order, and the first whose guard holds gives the next phase and edits the status. The mesh
 follows from the status (core.plan), never from the transition: a pass that crashed after the status was stored is
 repeated by the next one, which finds the same intent and the same open moves. At most one rule fires per pass, so that
 every proof and every verdict belongs to the phase in which it was asked for.
@@ -20,7 +20,8 @@ from canaryrollout.core.context import Context
 from canaryrollout.core.decision import Decision
 from canaryrollout.core.events import transition_events
 from canaryrollout.core.evidence import Limits
-from canaryrollout.core.observation import count, limits_of
+from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.observation import count, limits_of, track
 from canaryrollout.core.snapshot import Snapshot
 
 
@@ -96,10 +97,11 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
 def decide(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapshot, settings: "MachineSettings") -> Decision:
     """One pass: the status to store, the effects that follow from it, and when to look again. Total and pure."""
     limits: Limits = limits_of(spec)
-    counted = count(spec, status, snapshot, settings.settle)
-    before = Context(spec, counted, snapshot, settings.cluster_domain, limits=limits)
+    host = ServiceHost(spec.service, snapshot.namespace, settings.cluster_domain)
+    seen = track(count(spec, status, snapshot, settings.settle), host, snapshot.mesh)
+    before = Context(spec, seen, snapshot, settings.cluster_domain, limits=limits)
     rule = next((rule for rule in TABLE[status.phase] if rule.guard(before)), None)
-    moved = _moved(before, rule) if rule else counted
+    moved = _moved(before, rule) if rule else seen
     after = Context(spec, moved, snapshot, settings.cluster_domain, limits=limits)
     final = conditions.conclude(after, verdict=before.verdict)
     actions = (*moves.actions(replace(after, status=final)), *transition_events(status, final))

@@ -1,10 +1,15 @@
-"""Folding a poll into the status: evidence, and the span of Prometheus time for which the step has been watched."""
+"""Folding what was seen into the status: evidence, the span of Prometheus time for which the step has been watched, and the
+routes that people added or renamed in mid-rollout.
+"""
 
 from canaryrollout.api.spec import CanaryRolloutSpec
-from canaryrollout.api.status import CanaryRolloutStatus, Phase
-from canaryrollout.core.context import COUNTED
+from canaryrollout.api.status import ROUTES_LIMIT, CanaryRolloutStatus, Phase
+from canaryrollout.core import virtual_services as vs
+from canaryrollout.core.context import COUNTED, OFF_BASELINE
 from canaryrollout.core.evidence import EvidenceState, Limits, observe
-from canaryrollout.core.snapshot import Poll, Snapshot
+from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.plan import named
+from canaryrollout.core.snapshot import MeshObjects, Poll, Snapshot
 
 
 def limits_of(spec: CanaryRolloutSpec) -> Limits:
@@ -35,3 +40,13 @@ def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapsh
     evidence = observe(known, poll, limits_of(spec), counts_for_pass_from=counts_from, canary_weight=status.weight)
     stored = evidence.model_dump(mode="json", by_alias=True)
     return status.model_copy(update={"rollout": rollout.model_copy(update={"step": step, "evidence": stored})})
+
+
+def track(status: CanaryRolloutStatus, host: ServiceHost, mesh: MeshObjects) -> CanaryRolloutStatus:
+    """The status with the routes as they are called now; what moves is recorded before it is moved."""
+    routing = status.routing
+    service = named(mesh.virtual_services, routing.virtual_service) if routing is not None else None
+    if routing is None or service is None or status.rollout is None or status.phase not in OFF_BASELINE:
+        return status
+    routes = vs.tracked_routes(service, host, routing)[:ROUTES_LIMIT]
+    return status.model_copy(update={"routing": routing.model_copy(update={"routes": routes})})

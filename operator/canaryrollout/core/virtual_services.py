@@ -7,12 +7,12 @@ route keep their weights; ours are scaled inside the service's share.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from canaryrollout.api.status import RouteRecord
+from canaryrollout.api.status import RouteRecord, Routing
 from canaryrollout.core.decision import Operation
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.snapshot import Raw
@@ -105,22 +105,43 @@ def claims_host(virtual_service: Raw, host: ServiceHost) -> bool:
 def moving_routes(virtual_service: Raw, host: ServiceHost, stable: str, canary: str) -> tuple[RouteRecord, ...]:
     """The routes that a rollout from subset `stable` to subset `canary` moves, as found now."""
     records = []
-    for key, route in zip(route_keys(virtual_service), http_routes(virtual_service), strict=True):
-        entries = list(route.get("route") or [])
-        ours = service_entries(virtual_service, route, host)
+    for key, entries, ours in _keyed_routes(virtual_service, host):
         live = {subset_of(entry) for _, entry in ours if weight_of(entry, entries) > 0}
-        if not live or not live <= {stable, canary, ""} or not live & {stable, ""}:
-            continue
-        present = {subset_of(entry) for _, entry in ours}
-        records.append(
-            RouteRecord(
-                key=key,
-                added=bool(canary) and canary not in present,
-                weightless=len(entries) == 1 and "weight" not in entries[0],
-                narrowed="" in live,
-            )
-        )
+        if live and live <= {stable, canary, ""} and live & {stable, ""}:
+            records.append(_record(key, entries, ours, canary))
     return tuple(records)
+
+
+def tracked_routes(virtual_service: Raw, host: ServiceHost, routing: Routing) -> tuple[RouteRecord, ...]:
+    """The recorded routes that are still there, and those that came up since: new ones that move by the same rule, and renamed
+    or re-matched ones, which would otherwise keep the canary's share through a rollback."""
+    stable, canary, keys = routing.stable_subset, routing.canary_subset, set(route_keys(virtual_service))
+    kept = {record.key: record for record in routing.routes if record.key in keys}
+    fresh = {record.key: record for record in moving_routes(virtual_service, host, stable, canary) if record.key not in kept}
+    if len(kept) < len(routing.routes):
+        # The missing one may be all on the canary by now; stable's destination tells it from a pinned route.
+        for key, entries, ours in _keyed_routes(virtual_service, host):
+            if key not in kept and {stable, canary} <= {subset_of(entry) for _, entry in ours}:
+                fresh.setdefault(key, _record(key, entries, ours, canary))
+    # A destination of a subset that the operator added cannot be older than the rollout.
+    added = (record.model_copy(update={"added": record.added or routing.added_canary_subset}) for record in fresh.values())
+    return (*kept.values(), *added)
+
+
+def _keyed_routes(virtual_service: Raw, host: ServiceHost) -> Iterator[tuple[str, list[Entry], list[tuple[int, Entry]]]]:
+    """(key, destinations, those of the service) of every HTTP route."""
+    for key, route in zip(route_keys(virtual_service), http_routes(virtual_service), strict=True):
+        yield key, list(route.get("route") or []), service_entries(virtual_service, route, host)
+
+
+def _record(key: str, entries: list[Entry], ours: list[tuple[int, Entry]], canary: str) -> RouteRecord:
+    present = {subset_of(entry) for _, entry in ours}
+    return RouteRecord(
+        key=key,
+        added=bool(canary) and canary not in present,
+        weightless=len(entries) == 1 and "weight" not in entries[0],
+        narrowed=any(not subset_of(entry) and weight_of(entry, entries) > 0 for _, entry in ours),
+    )
 
 
 def desired_entries(entries: list[Entry], ours: list[tuple[int, Entry]], record: RouteRecord, split: Split) -> list[dict[str, Any]]:

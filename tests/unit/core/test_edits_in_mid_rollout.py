@@ -1,0 +1,51 @@
+"""What people do to the mesh while a rollout is under way."""
+
+from typing import Any
+
+import pytest
+from canaryrollout.api.status import Phase
+from world import World, adopted, destination
+
+
+def analysing_at(weight: int, world: World | None = None) -> World:
+    """A rollout from v1 to v2 whose step of that weight is under analysis."""
+    world = (world or adopted()).release("v2")
+    return world.run(until=lambda w: w.phase is Phase.ANALYSING and w.parsed.weight == weight)
+
+
+def routes(world: World) -> list[dict[str, Any]]:
+    """The live HTTP routes."""
+    found: list[dict[str, Any]] = world.objects["VirtualService", "reviews"]["spec"]["http"]
+    return found
+
+
+@pytest.mark.parametrize("weight", [50, 100])
+def test_a_route_renamed_in_mid_rollout_goes_back_to_stable_with_the_others(weight: int) -> None:
+    world = analysing_at(weight)
+    routes(world)[0]["name"] = "main"
+    world.error_rate = {"v2": 0.5}
+    world.run_to(Phase.ROLLED_BACK)
+    assert world.split() == {"v1": 100}
+
+
+def test_a_route_matched_anew_in_mid_rollout_is_promoted_with_the_others() -> None:
+    world = analysing_at(10)
+    del routes(world)[0]["name"]
+    routes(world)[0]["match"] = [{"uri": {"prefix": "/v1"}}]
+    world.run(until=lambda w: w.parsed.stable_version == "v2")
+    assert world.split() == {"v2": 100}
+
+
+def test_a_route_added_in_mid_rollout_moves_by_the_same_rule() -> None:
+    world = analysing_at(10)
+    routes(world).append({"name": "late", "route": [destination("v1")]})
+    world.run(until=lambda w: w.parsed.stable_version == "v2")
+    assert world.split(route=1) == {"v2": 100}
+
+
+def test_a_route_pinned_to_the_canary_in_mid_rollout_stays_as_it_is() -> None:
+    world = analysing_at(10)
+    pinned = {"name": "testers", "match": [{"headers": {"x-tester": {"exact": "1"}}}], "route": [destination("v2")]}
+    routes(world).append(pinned)
+    world.run(until=lambda w: w.parsed.weight == 50)
+    assert routes(world)[1] == pinned
