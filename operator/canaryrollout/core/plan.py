@@ -97,7 +97,7 @@ def make_plan(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: S
         return MeshPlan(subsets, clusters, None, None, None)
     routes = _route_write(target, routing, host, service)
     splits = _splits_expectation(clusters, service, host) if service is not None else None
-    return MeshPlan(subsets, clusters, routes, splits, _cleanup(target, routing, spec, rule), target.clusters_first)
+    return MeshPlan(subsets, clusters, routes, splits, _cleanup(target, routing, spec, host, mesh), target.clusters_first)
 
 
 def _splits_expectation(clusters: Expectation, service: Raw, host: ServiceHost) -> Expectation:
@@ -140,10 +140,13 @@ def _route_write(target: Target, routing: Routing, host: ServiceHost, service: R
     return _patch("VirtualService", name, vs.split_operations(service, host, routing.routes, target.split))
 
 
-def _cleanup(target: Target, routing: Routing, spec: CanaryRolloutSpec, rule: Raw | None) -> MeshWrite | None:
+def _cleanup(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: ServiceHost, mesh: MeshObjects) -> MeshWrite | None:
+    rule = named(mesh.destination_rules, routing.destination_rule)
     if rule is None:
         return None
     operations = dr.ensure_subsets(rule, tuple(d for d in target.dress if d.manage_policy), spec.version_label)
-    if not operations and target.drop_subset:
+    # Somebody may have pinned a route, of any VirtualService, to the subset: without it that route answers 503.
+    in_use = any(vs.names_subset(service, host, target.drop_subset) for service in mesh.virtual_services)
+    if not operations and target.drop_subset and not in_use:
         operations = dr.remove_subset(rule, target.drop_subset)
     return _patch("DestinationRule", routing.destination_rule, operations)

@@ -91,6 +91,19 @@ def live_subsets(virtual_service: Raw, host: ServiceHost) -> set[str]:
     return live
 
 
+def names_subset(virtual_service: Raw, host: ServiceHost, subset: str) -> bool:
+    """Whether anything in it (HTTP, TLS and TCP routes, mirrors) names the subset, at whatever weight."""
+    return _names_subset(virtual_service.get("spec"), virtual_service["metadata"]["namespace"], host, subset)
+
+
+def _names_subset(value: Any, namespace: str, host: ServiceHost, subset: str) -> bool:
+    if isinstance(value, Mapping):
+        if value.get("subset") == subset and host.matches(str(value.get("host") or ""), namespace):
+            return True
+        value = list(value.values())
+    return isinstance(value, list) and any(_names_subset(inner, namespace, host, subset) for inner in value)
+
+
 def routes_service(virtual_service: Raw, host: ServiceHost) -> bool:
     """Whether some HTTP route sends traffic to the service."""
     return any(service_entries(virtual_service, route, host) for route in http_routes(virtual_service))

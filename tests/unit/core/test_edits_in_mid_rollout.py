@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from canaryrollout.api.status import Phase
-from world import World, adopted, destination
+from world import World, adopted, destination, virtual_service
 
 
 def analysing_at(weight: int, world: World | None = None) -> World:
@@ -49,3 +49,21 @@ def test_a_route_pinned_to_the_canary_in_mid_rollout_stays_as_it_is() -> None:
     routes(world).append(pinned)
     world.run(until=lambda w: w.parsed.weight == 50)
     assert routes(world)[1] == pinned
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        {"http": [{"name": "testers", "route": [destination("v2")]}]},
+        {"http": [{"route": [destination("v1")], "mirror": {"host": "reviews", "subset": "v2"}}]},
+        {"tcp": [{"route": [{"destination": {"host": "reviews.shop.svc.cluster.local", "subset": "v2"}}]}]},
+    ],
+)
+def test_the_canarys_subset_stays_while_another_virtual_service_uses_it(use: dict[str, Any]) -> None:
+    world = analysing_at(50)
+    other = virtual_service([], name="ingress", hosts=["shop.example.com"], gateways=["public"])
+    other["spec"] |= use
+    world.add(other)
+    world.error_rate = {"v2": 0.5}
+    world.run_to(Phase.ROLLED_BACK)
+    assert "v2" in [subset["name"] for subset in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]]
