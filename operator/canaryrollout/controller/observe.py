@@ -105,10 +105,12 @@ class Observer:
             versions=versions(pods, slices, spec.version_label),
             observed_endpoints=service is not None,
             finalizer_held=FINALIZER in (metadata.get("finalizers") or []),
-            mesh=mesh,
+            mesh=mesh or MeshObjects(),
+            observed_mesh=mesh is not None,
         )
 
-    async def _mesh(self, namespace: str) -> tuple[MeshObjects, Problem | None]:
+    async def _mesh(self, namespace: str) -> tuple[MeshObjects | None, Problem | None]:
+        """The Istio objects; None where they may not be read."""
         try:
             services, rules = await asyncio.gather(
                 self._kube.list(VIRTUALSERVICES, namespace), self._kube.list(DESTINATIONRULES, namespace)
@@ -117,7 +119,7 @@ class Observer:
             message = "the cluster does not serve networking.istio.io/v1 VirtualService and DestinationRule: install Istio's CRDs"
             return MeshObjects(), Problem("IstioNotInstalled", message)
         except Forbidden as error:
-            return MeshObjects(), Problem("MeshAccessDenied", f"the operator may not read Istio objects here: {error.message}")
+            return None, Problem("MeshAccessDenied", f"the operator may not read Istio objects here: {error.message}")
         return MeshObjects(tuple(services), tuple(rules)), None
 
     async def _sync(self, context: Context) -> SyncReport | None:

@@ -66,7 +66,7 @@ class Context:
     @cached_property
     def plan(self) -> MeshPlan | None:
         """The open mesh moves of the present phase; None where the phase leaves the mesh alone."""
-        if self.status.phase not in WRITING or self.status.routing is None:
+        if self.status.phase not in WRITING or self.status.routing is None or not self.snapshot.observed_mesh:
             return None
         target = target_of(self.status, self.spec, self.status.routing)
         return make_plan(target, self.status.routing, self.spec, self.host, self.snapshot.mesh)
@@ -108,9 +108,13 @@ class Context:
 
     @property
     def safe(self) -> bool:
-        """Whether every version that the present intent gives weight to has a ready endpoint (invariant 1)."""
+        """Whether every version that the present intent gives weight to has a ready endpoint (invariant 1).
+
+        The way back is safe, too, where neither version has one: it harms nobody, and stable is what people bring up first.
+        """
         weight = self.status.weight
-        return (weight == 0 or self.canary.ready > 0) and (weight == 100 or self.stable.ready > 0)
+        nobody_answers = self.status.rollout is not None and self.canary.ready == 0
+        return (weight == 0 or self.canary.ready > 0) and (weight == 100 or self.stable.ready > 0 or nobody_answers)
 
     @cached_property
     def evidence(self) -> EvidenceState | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from canaryrollout.api.status import Phase
 from canaryrollout.core.context import COUNTED, OFF_BASELINE, PROVING, Context
 from canaryrollout.core.decision import Action, CreateObject, MeshWrite, PatchObject, SetFinalizer
+from canaryrollout.core.plan import named
 
 if TYPE_CHECKING:
     from canaryrollout.core.machine import MachineSettings
@@ -31,7 +32,19 @@ def restored(context: Context) -> bool:
     """Whether a deleted object has nothing left to restore."""
     if context.status.phase is not Phase.RESTORING:
         return False
-    return context.spec.deletion_policy == "Keep" or context.converged
+    return context.spec.deletion_policy == "Keep" or context.converged or _nothing_to_restore(context)
+
+
+def _nothing_to_restore(context: Context) -> bool:
+    """Whether what carried the traffic is gone too, as when a whole namespace is deleted: no proxy will ever prove anything."""
+    plan, routing = context.plan, context.status.routing
+    if routing is None:
+        return True
+    if plan is None:
+        return False
+    if named(context.snapshot.mesh.virtual_services, routing.virtual_service) is None:
+        return True
+    return context.snapshot.service is None and plan.subsets is None and plan.routes is None
 
 
 def next_write(context: Context) -> MeshWrite | None:
@@ -55,6 +68,8 @@ def writes(given: Iterable[Action]) -> bool:
 def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool, wrote: bool) -> float | None:
     """Seconds until the next pass; None where only a change of the world can bring anything new."""
     status = context.status
+    if restored(context):
+        return None
     if moved or wrote:
         return AT_ONCE
     waits = [_proof_wait(context, settings)] if status.phase in PROVING and not context.settled else []

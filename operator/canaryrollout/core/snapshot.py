@@ -189,5 +189,7 @@ class Snapshot:
     """Whether pods and endpoints could be read at all: no answer is not the same as no endpoint."""
     finalizer_held: bool = False
     mesh: MeshObjects = MeshObjects()
+    observed_mesh: bool = True
+    """Whether the Istio objects could be read at all: no answer is not the same as no object."""
     sync: SyncReport | None = None
     poll: Poll | PollFailure | None = None

@@ -82,8 +82,11 @@ class World:
     slow_rate: dict[str, float] = field(default_factory=dict)
     provider_down: bool = False
     lagging: tuple[ProxyStatus, ...] = ()
+    istiod_knows: bool = True
     annotations: dict[str, str] = field(default_factory=dict)
     deleting: bool = False
+    service_exists: bool = True
+    mesh_readable: bool = True
     finalizer: bool = False
     gone: bool = False
     generation: int = 1
@@ -131,10 +134,12 @@ class World:
             now=self.now,
             deleting=self.deleting,
             annotations=self.annotations,
-            service={"spec": {"selector": {"app": "reviews"}}},
+            service={"spec": {"selector": {"app": "reviews"}}} if self.service_exists else None,
+            observed_endpoints=self.service_exists,
             versions=self.versions,
             finalizer_held=self.finalizer,
-            mesh=MeshObjects(tuple(kinds["VirtualService"]), tuple(kinds["DestinationRule"])),
+            mesh=MeshObjects(tuple(kinds["VirtualService"]), tuple(kinds["DestinationRule"])) if self.mesh_readable else MeshObjects(),
+            observed_mesh=self.mesh_readable,
         )
         context = Context(spec, status, seen, limits=limits_of(spec))
         question = context.plan.question if context.plan is not None and status.phase in PROVING else None
@@ -146,7 +151,7 @@ class World:
     def prove(self, expectation: Expectation) -> SyncReport:
         """The proxies' answer."""
         proxies = self.lagging or (ProxyStatus("gateway-1.shop", ProxyState.SYNCED, "istiod-0"),)
-        return SyncReport(expectation, generated=True, proxies=proxies, workloads=frozenset({"shop/gateway"}))
+        return SyncReport(expectation, generated=self.istiod_knows, proxies=proxies, workloads=frozenset({"shop/gateway"}))
 
     def poll(self, context: Context) -> Poll | PollFailure | None:
         """The provider's answer, every five seconds, from live weights."""
