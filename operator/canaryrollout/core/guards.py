@@ -51,6 +51,12 @@ def start_problem(context: Context) -> Problem | None:
         return Problem(
             "CanaryNotReady", f"none of the {pods.total} pods of version {version} is a ready endpoint of Service {service!r}{failing}"
         )
+    if context.pods(context.status.stable_version).ready == 0:
+        return Problem(
+            "StableNotReady",
+            f"version {context.status.stable_version}, to which a rollback would return, has no ready endpoint of Service {service!r}: "
+            "bring its pods back",
+        )
     if set(pods.workloads) & set(context.pods(context.status.stable_version).workloads):
         return Problem(
             "SharedWorkload",
@@ -71,10 +77,11 @@ def breached(context: Context) -> bool:
 
 
 def ready_to_shift(context: Context) -> bool:
-    """The canary's clusters are proved in every proxy, it can take requests, and counting has begun."""
+    """The canary's clusters are proved in every proxy, both versions can take requests, and counting has begun."""
     rollout = context.status.rollout
     counting = context.evidence is not None or (rollout is not None and rollout.revert)
-    return context.settled and counting and context.canary.ready > 0 and not context.spec.paused and context.problem is None
+    ready = context.canary.ready > 0 and context.stable.ready > 0
+    return context.settled and counting and ready and not context.spec.paused and context.problem is None
 
 
 def settled(context: Context) -> bool:

@@ -269,7 +269,11 @@ def _inconclusive_explanation(context: Context) -> str:
 
 
 def lagging_summary(context: Context, limit: int = 5) -> str:
-    """The proxies that hold up the proof, by name and in their own words."""
+    """What holds up the proof: pods that are not ready, or the proxies, by name and in their own words."""
+    if context.plan is not None and context.plan.routes is not None and not context.safe:
+        rollout = context.status.rollout
+        empty = context.status.stable_version if rollout is None or context.canary.ready else rollout.version
+        return f"the weights are not written while version {empty} has no ready endpoint"
     sync = context.snapshot.sync
     if sync is None:
         return "istiod has not been asked yet"

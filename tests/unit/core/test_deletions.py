@@ -78,3 +78,24 @@ def test_a_canary_scaled_to_nothing_has_no_weight_a_moment_later(phase: Phase) -
     world = adopted().release("v2").run_to(phase)
     world.versions["v2"] = pods("v2", 0)
     assert some_passes(world).split().get("v2", 0) == 0
+
+
+def test_a_rollback_waits_for_stables_pods_and_says_so() -> None:
+    world = analysing_at(50)
+    world.versions["v1"] = pods("v1", 0)
+    world.error_rate = {"v2": 0.5}
+    world.run_to(Phase.ROLLING_BACK)
+    some_passes(world)
+    assert world.split() == {"v1": 50, "v2": 50}
+    assert "version v1 has no ready endpoint" in world.parsed.message
+    world.versions["v1"] = pods("v1")
+    world.run_to(Phase.ROLLED_BACK)
+    assert world.split() == {"v1": 100}
+
+
+def test_a_rollout_does_not_start_without_a_version_to_fall_back_to() -> None:
+    world = adopted().release("v2")
+    world.versions["v1"] = pods("v1", 0)
+    some_passes(world)
+    assert world.phase is Phase.STABLE
+    assert next(c.reason for c in world.parsed.conditions if c.type == "Stalled") == "StableNotReady"
