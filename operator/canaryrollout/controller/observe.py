@@ -23,6 +23,9 @@ from canaryrollout.metrics.provider import MetricsProvider, Question
 
 FINALIZER = "canaryrollout.io/restore"
 
+GAP_SECONDS = 20.0
+"""Looks further apart than this are not one watch: a wait that is going on comes back every few seconds."""
+
 Object = dict[str, Any]
 
 
@@ -57,6 +60,18 @@ def _first(error: ValidationError) -> str:
     return f"spec.{path}: {message}" if path else message
 
 
+@dataclass(slots=True)
+class _Look:
+    """What one process remembers of an object. Losing it costs a little patience, never soundness."""
+
+    since: float
+    """API time at which it began to look without a gap."""
+    ended: float
+    """Monotonic time at which the last look ended."""
+    polled: float | None = None
+    """Monotonic time of the last poll of the metrics provider."""
+
+
 class Observer:
     """Reads the cluster, the mesh and the metrics provider for one CanaryRollout at a time."""
 
@@ -65,18 +80,29 @@ class Observer:
         self._prover = prover
         self._metrics = metrics
         self._settings = settings
-        self._polled: dict[str, float] = {}
+        self._looks: dict[tuple[str, str], _Look] = {}
 
     async def snapshot(self, subject: Subject, spec: CanaryRolloutSpec) -> Snapshot:
         """All inputs of one decision. Raises ApiError where the API server does not answer (the pass is repeated)."""
         seen = await self._cluster(subject, spec)
+        look = self._look(seen)
+        seen = replace(seen, watched_since=look.since)
         context = Context(spec, subject.status, seen, self._settings.cluster_domain, limits=limits_of(spec))
-        sync, poll = await asyncio.gather(self._sync(context), self._poll(context))
+        sync, poll = await asyncio.gather(self._sync(context), self._poll(context, look))
+        look.ended = time.monotonic()
         return replace(seen, sync=sync, poll=poll, now=self._kube.server_time())
 
-    def forget(self, uid: str) -> None:
+    def forget(self, namespace: str, name: str) -> None:
         """Drop what is remembered of an object that is gone."""
-        self._polled.pop(uid, None)
+        self._looks.pop((namespace, name), None)
+
+    def _look(self, seen: Snapshot) -> _Look:
+        """What is remembered of earlier looks at this object; after a gap they do not count."""
+        key = seen.namespace, seen.name
+        look = self._looks.get(key)
+        if look is None or time.monotonic() - look.ended > GAP_SECONDS:
+            look = self._looks[key] = _Look(since=seen.now, ended=time.monotonic())
+        return look
 
     async def _cluster(self, subject: Subject, spec: CanaryRolloutSpec) -> Snapshot:
         metadata = subject.raw["metadata"]
@@ -128,11 +154,10 @@ class Observer:
             return None
         return await self._prover.prove(question, frozenset(context.status.relevant_workloads))
 
-    async def _poll(self, context: Context) -> Poll | PollFailure | None:
-        rollout, uid = context.status.rollout, context.snapshot.uid
-        if rollout is None or context.status.phase not in COUNTED or not self._due(context):
+    async def _poll(self, context: Context, look: _Look) -> Poll | PollFailure | None:
+        if context.status.rollout is None or context.status.phase not in COUNTED or not self._due(context, look):
             return None
-        self._polled[uid] = time.monotonic()
+        look.polled = time.monotonic()
         question = Question(
             namespace=context.snapshot.namespace,
             service=context.spec.service,
@@ -144,12 +169,11 @@ class Observer:
         evidence = context.evidence
         return await self._metrics.poll(question, evidence.cursor if evidence is not None else None)
 
-    def _due(self, context: Context) -> bool:
+    def _due(self, context: Context, look: _Look) -> bool:
         """Every poll interval, and at once where a step's observation has to begin."""
         step = context.status.rollout.step if context.status.rollout else None
         beginning = context.status.phase is Phase.ANALYSING and step is not None and step.observed_from is None
-        last = self._polled.get(context.snapshot.uid)
-        elapsed = float("inf") if last is None else time.monotonic() - last
+        elapsed = float("inf") if look.polled is None else time.monotonic() - look.polled
         return elapsed >= self._settings.poll_interval * 0.95 or (beginning and elapsed >= 1.0)
 
 

@@ -64,6 +64,7 @@ class Reconciler:
         raw = await self._kube.get(CANARYROLLOUTS, key.namespace, key.name)
         if raw is None:
             self._metrics.forget(key.namespace, key.name)
+            self._observer.forget(key.namespace, key.name)
             return None
         subject = parse(raw)
         if subject.spec is None:

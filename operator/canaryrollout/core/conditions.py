@@ -153,8 +153,10 @@ def _explain(verdict: Verdict) -> str:
 
 def _sync(context: Context) -> State | None:
     """The last proof; None where this pass asked for none (the condition then stands as it is)."""
-    sync = context.snapshot.sync
-    if sync is None or context.plan is None:
+    sync, plan = context.snapshot.sync, context.plan
+    if plan is not None and plan.question is None:
+        return "False", "WritePending", lagging_summary(context)
+    if sync is None or plan is None:
         return None
     if sync.problem is not None:
         return "Unknown", sync.problem.reason, sync.problem.message

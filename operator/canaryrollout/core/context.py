@@ -146,9 +146,18 @@ class Context:
 
     @property
     def waiting_since(self) -> float:
-        """API time at which the present wait for the proxies began."""
-        rollout = self.status.rollout
-        return rollout.phase_since if rollout else self.snapshot.now
+        """API time from which the proxies are waited for, as far as anybody was there to ask them.
+
+        Preparing may rest for long on a proof that it has (no endpoints yet, paused): there the wait starts when it is lost.
+        """
+        rollout, now = self.status.rollout, self.snapshot.now
+        if rollout is None:
+            return now
+        since = max(rollout.phase_since, self.snapshot.watched_since)
+        proof = next((c for c in self.status.conditions if c.type == "ProxiesSynced"), None)
+        if self.status.phase is not Phase.PREPARING or proof is None:
+            return since
+        return now if proof.status == "True" else max(since, proof.last_transition_time)
 
 
 def _doubts(poll: Poll | PollFailure | None) -> tuple[Problem, ...]:

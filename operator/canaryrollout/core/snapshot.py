@@ -179,6 +179,8 @@ class Snapshot:
     generation: int
     now: float
     """API time."""
+    watched_since: float = 0.0
+    """API time since which this process has looked at the object without a gap: nobody is late while nobody looks."""
     deleting: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()

@@ -77,6 +77,7 @@ class World:
     versions: dict[str, VersionPods] = field(default_factory=lambda: {"v1": pods("v1")})
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     now: float = 1_700_000_000.0
+    watched_since: float = 0.0
     rps: float = 100.0
     error_rate: dict[str, float] = field(default_factory=dict)
     slow_rate: dict[str, float] = field(default_factory=dict)
@@ -132,6 +133,7 @@ class World:
             uid="uid-1",
             generation=self.generation,
             now=self.now,
+            watched_since=self.watched_since,
             deleting=self.deleting,
             annotations=self.annotations,
             service={"spec": {"selector": {"app": "reviews"}}} if self.service_exists else None,

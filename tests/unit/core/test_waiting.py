@@ -1,0 +1,54 @@
+"""How long proxies are waited for, and who is to blame when they are late."""
+
+import pytest
+from canaryrollout.api.status import Phase
+from canaryrollout.core.snapshot import ProxyState, ProxyStatus
+from world import Crashed, World, adopted
+
+LATE = (ProxyStatus("client-7.shop", ProxyState.PENDING, "istiod-0"),)
+
+
+def synced(world: World) -> str:
+    """The status of ProxiesSynced."""
+    return next(c.status for c in world.parsed.conditions if c.type == "ProxiesSynced")
+
+
+@pytest.mark.parametrize("phase", [Phase.PREPARING, Phase.SHIFTING])
+def test_time_in_which_no_operator_ran_is_nobodys_delay(phase: Phase) -> None:
+    world = adopted().release("v2")
+    while world.phase is not phase:
+        try:
+            world.step(crash_after=0)
+        except Crashed:
+            if world.phase is not phase:
+                world.step()
+    world.now += 600
+    world.watched_since = world.now
+    world.run(until=lambda w: w.parsed.stable_version == "v2")
+    assert Phase.ROLLING_BACK not in world.phases
+
+
+def test_after_a_gap_the_whole_timeout_is_granted_once_more() -> None:
+    world = adopted(lagging=()).release("v2").run_to(Phase.SHIFTING)
+    world.now += 600
+    world.watched_since, world.lagging = world.now, LATE
+    started = world.now
+    world.run_to(Phase.ROLLING_BACK, seconds=120)
+    assert world.now - started >= 60
+
+
+def test_a_proxy_that_drops_out_while_preparing_rests_on_its_proof_gets_the_whole_timeout() -> None:
+    world = adopted(provider_down=True).release("v2").run_to(Phase.PREPARING)
+    for _ in range(30):
+        world.step()
+        world.now += 5
+    assert (world.phase, synced(world)) == (Phase.PREPARING, "True")
+    world.lagging, started = LATE, world.now
+    world.run_to(Phase.ROLLING_BACK, seconds=120)
+    assert world.now - started >= 60
+
+
+def test_written_weights_are_not_called_acknowledged_before_anybody_was_asked() -> None:
+    world = adopted().release("v2").run_to(Phase.SHIFTING)
+    assert world.split() == {"v1": 95, "v2": 5}
+    assert synced(world) == "False"
