@@ -16,6 +16,8 @@ from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem,
 RETRY = "canaryrollout.io/retry"
 RESUME = "canaryrollout.io/resume"
 """Annotations that ask for something at run time; each new value is one request."""
+REQUEST_LIMIT = 253
+"""Characters of such a value that count (and fit into status.handled)."""
 
 WATCHED = frozenset({Phase.SHIFTING, Phase.ANALYSING, Phase.PAUSED, Phase.PROMOTING})
 """Phases in which evidence is counted, so that a breach is undone: all in which the canary may have traffic."""
@@ -142,7 +144,7 @@ class Context:
 
     def requested(self, annotations: Mapping[str, str], name: str, handled: str) -> bool:
         """Whether an annotation carries a request that has not been carried out."""
-        return bool(annotations.get(name)) and annotations[name] != handled
+        return bool(annotations.get(name)) and annotations[name][:REQUEST_LIMIT] != handled
 
     @property
     def waiting_since(self) -> float:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from canaryrollout.api.status import CanaryRolloutStatus, HistoryEntry, RolloutState, Routing, StepStatus
 from canaryrollout.core import adoption
-from canaryrollout.core.context import RESUME, RETRY, Context
+from canaryrollout.core.context import REQUEST_LIMIT, RESUME, RETRY, Context
 from canaryrollout.core.evidence import EvidenceState, Fail, begin_step
 from canaryrollout.core.snapshot import Problem, ProxyState
 
@@ -20,6 +20,14 @@ def _rollout(context: Context) -> RolloutState:
 def _because(context: Context, reason: str, explanation: str, **more: object) -> CanaryRolloutStatus:
     rollout = _rollout(context).model_copy(update={"reason": reason, "explanation": explanation[:2048]})
     return context.status.model_copy(update={"rollout": rollout, **more})
+
+
+def _handled(context: Context, resume: bool = False, retry: bool = False) -> dict[str, object]:
+    """Requests that are carried out now, or were made before there was anything to ask for: none of them may act later."""
+    found = context.snapshot.annotations
+    asked = (("resume", RESUME, resume), ("retry", RETRY, retry))
+    tokens = {name: found[key][:REQUEST_LIMIT] for name, key, now in asked if now and key in found}
+    return {"handled": context.status.handled.model_copy(update=tokens)}
 
 
 def adopting(context: Context) -> CanaryRolloutStatus:
@@ -88,34 +96,33 @@ def reasserting(context: Context) -> CanaryRolloutStatus:
     return _unproved(context)
 
 
-def _handled_resume(context: Context) -> dict[str, object]:
-    token = context.snapshot.annotations.get(RESUME, "")[:253]
-    return {"handled": context.status.handled.model_copy(update={"resume": token})}
-
-
 def resumed(context: Context) -> CanaryRolloutStatus:
     """Prove the step again and watch it anew."""
-    return _unproved(context, **_handled_resume(context))
+    return _unproved(context, **_handled(context, resume=True))
 
 
 def prepared_again(context: Context) -> CanaryRolloutStatus:
     """Paused before the first step: prove the clusters again."""
-    return _unproved(context, **_handled_resume(context))
+    return _unproved(context, **_handled(context, resume=True))
 
 
 def paused_by_request(context: Context) -> CanaryRolloutStatus:
     """spec.paused."""
-    return _because(context, "PauseRequested", f"paused at {context.status.weight} % because spec.paused is set")
+    return _held(context, "PauseRequested", f"paused at {context.status.weight} % because spec.paused is set")
 
 
 def paused_by_sync(context: Context) -> CanaryRolloutStatus:
     """Hold: a proxy did not acknowledge."""
-    return _because(context, "SyncTimedOut", _sync_explanation(context))
+    return _held(context, "SyncTimedOut", _sync_explanation(context))
 
 
 def paused_by_inconclusive(context: Context) -> CanaryRolloutStatus:
     """Hold: no verdict in time."""
-    return _because(context, "Inconclusive", _inconclusive_explanation(context))
+    return _held(context, "Inconclusive", _inconclusive_explanation(context))
+
+
+def _held(context: Context, reason: str, explanation: str) -> CanaryRolloutStatus:
+    return _because(context, reason, explanation, **_handled(context, resume=True))
 
 
 def promoting(context: Context) -> CanaryRolloutStatus:
@@ -197,7 +204,7 @@ def restoring(context: Context) -> CanaryRolloutStatus:
 
 
 def _back(context: Context, reason: str, explanation: str) -> CanaryRolloutStatus:
-    return _because(context, reason, explanation, weight=0)
+    return _because(context, reason, explanation, weight=0, **_handled(context, retry=True))
 
 
 def rolled_back(context: Context) -> CanaryRolloutStatus:
@@ -230,9 +237,7 @@ def released(context: Context) -> CanaryRolloutStatus:
 
 def retried(context: Context) -> CanaryRolloutStatus:
     """The version that failed gets another trial."""
-    token = context.snapshot.annotations.get(RETRY, "")[:253]
-    handled = context.status.handled.model_copy(update={"retry": token})
-    return context.status.model_copy(update={"rollout": None, "step": "", "handled": handled})
+    return context.status.model_copy(update={"rollout": None, "step": "", **_handled(context, retry=True)})
 
 
 def _ended(
