@@ -154,6 +154,7 @@ async def test_a_rejected_configuration_is_reported_with_the_envoys_reason(place
     assert all(found == {20} for found in place.served_weights().values())
 
 
+@pytest.mark.alone
 async def test_with_two_istiods_both_have_to_vouch(mesh: Mesh) -> None:
     mesh.start_istiod(1)
     try:
@@ -185,6 +186,7 @@ async def test_with_two_istiods_both_have_to_vouch(mesh: Mesh) -> None:
         mesh.stop_istiod(1)
 
 
+@pytest.mark.alone
 async def test_an_istiod_that_restarts_is_asked_anew(place: Stage) -> None:
     place.write_weight(40)
     await place.in_sync()

@@ -1,6 +1,7 @@
 """Tests of the local mesh itself, on a running one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from localmesh import Mesh, sample
@@ -24,3 +25,11 @@ def shop(mesh: Mesh) -> Iterator[Shop]:
         made.route(0)
         mesh.wait_ready(namespace)
         yield made
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The mesh's own tests stop its parts."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.alone)
