@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 
 import aiohttp
+import pytest
 import pytest_asyncio
 from canaryrollout.core.snapshot import ProxyState, ProxyStatus, SyncReport
 from canaryrollout.mesh.proxy_sync import IstiodSyncProver
