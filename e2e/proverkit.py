@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from canaryrollout.core import virtual_services
+from canaryrollout.core import envoy_routes
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.snapshot import Expectation, SyncReport
 from canaryrollout.kube.client import KubeClient
@@ -54,7 +54,7 @@ class Stage:
         """So many percent to v2, and what its proof is."""
         route = [{"destination": {"host": "reviews", "subset": s}, "weight": w} for s, w in (("v1", 100 - weight), ("v2", weight))]
         written = self._write("VirtualService", {"hosts": ["reviews"], "http": [{"name": "primary", "route": route}]})
-        allowed, required = virtual_services.expected_splits(written, self.host)
+        allowed, required = envoy_routes.expected_splits(written, self.host)
         base = Expectation(self.namespace, self.host.fqdn, "reviews", ("v1", "v2"))
         self.question = replace(base, splits=allowed, required=required, revision=written["metadata"]["resourceVersion"])
         return self.question

@@ -1,12 +1,12 @@
 """Which version serves now, and what a rollout finds in the mesh when it begins."""
 
 from canaryrollout.api.spec import CanaryRolloutSpec
-from canaryrollout.api.status import Routing
+from canaryrollout.api.status import ROUTES_LIMIT, Routing
 from canaryrollout.core import destination_rules as dr
 from canaryrollout.core import preflight
 from canaryrollout.core import virtual_services as vs
-from canaryrollout.core.preflight import Input
-from canaryrollout.core.snapshot import Problem, Raw
+from canaryrollout.core.preflight import Input, rule_of
+from canaryrollout.core.snapshot import Problem
 
 
 def find_stable(given: Input) -> str | Problem:
@@ -28,7 +28,7 @@ def _routed_version(given: Input) -> str | Problem | None:
     live = vs.live_subsets(service, given.host) if service else set()
     if not live or live == {""}:
         return None
-    rule = _rule(given)
+    rule = rule_of(given)
     versions = {subset: dr.version_of(rule, given.spec.version_label, subset) for subset in sorted(live)}
     if len(live) > 1:
         split = ", ".join(f"{subset or 'no subset'} ({version or 'unknown version'})" for subset, version in versions.items())
@@ -58,21 +58,30 @@ def _only_version(given: Input) -> str | Problem:
     )
 
 
-def _rule(given: Input) -> Raw | None:
-    return next(iter(dr.for_host(given.snapshot.mesh.destination_rules, given.host)), None)
-
-
 def _subset(given: Input, version: str) -> tuple[str, bool]:
     """The subset of a version and whether the operator has to add it."""
-    found = dr.find_subset(_rule(given), given.spec.version_label, version)
+    found = dr.find_subset(rule_of(given), given.spec.version_label, version)
     return (str(found["name"]), False) if found else (dr.subset_name(version), True)
+
+
+def _serving_subset(given: Input, version: str) -> tuple[str, bool]:
+    """As above; of several subsets for the version, the one that routes use."""
+    service = preflight.chosen_virtual_service(given)
+    for name in sorted(vs.live_subsets(service, given.host)) if service else ():
+        if dr.version_of(rule_of(given), given.spec.version_label, name) == version:
+            return name, False
+    return _subset(given, version)
 
 
 def adopt(given: Input, stable: str) -> Routing | Problem:
     """The routing with which everything is pinned to `stable`."""
-    stable_subset, added_stable = _subset(given, stable)
+    stable_subset, added_stable = _serving_subset(given, stable)
+    mismatch = preflight.subset_mismatch(given, stable_subset, stable)
+    if mismatch is not None:
+        return mismatch
     canary_subset, unknown_canary = _subset(given, given.spec.version)
-    canary_subset = "" if unknown_canary or canary_subset == stable_subset else canary_subset
+    if unknown_canary or given.spec.version == stable:
+        canary_subset = ""
     routing = Routing(
         virtual_service=preflight.virtual_service_name(given),
         destination_rule=preflight.destination_rule_name(given),
@@ -83,16 +92,24 @@ def adopt(given: Input, stable: str) -> Routing | Problem:
     return _with_routes(given, routing)
 
 
-def begin(given: Input, routing: Routing) -> Routing | Problem:
-    """The routing of a rollout to the spec's version, read off the mesh as it is now."""
+def begin(given: Input, routing: Routing, stable: str) -> Routing | Problem:
+    """The routing of a rollout from `stable` to the spec's version, read off the mesh as it is now."""
     canary_subset, added = _subset(given, given.spec.version)
-    found = dr.find_subset(_rule(given), given.spec.version_label, given.spec.version) or {}
+    found = dr.find_subset(rule_of(given), given.spec.version_label, given.spec.version) or {}
     added = added or canary_subset == routing.retired_subset
     policy = found.get("trafficPolicy") if not added else None
+    stable_subset, lost = _serving_subset(given, stable)
+    if lost:  # the routes still use the name it had
+        stable_subset = routing.stable_subset
+    mismatch = preflight.subset_mismatch(given, stable_subset, stable)
+    if mismatch is not None:
+        return mismatch
     renewed = routing.model_copy(
         update={
             "virtual_service": preflight.virtual_service_name(given),
             "destination_rule": preflight.destination_rule_name(given),
+            "stable_subset": stable_subset,
+            "added_stable_subset": lost or (routing.added_stable_subset and stable_subset == routing.stable_subset),
             "canary_subset": canary_subset,
             "added_canary_subset": added,
             "canary_policy_before": dict(policy) if policy else None,
@@ -114,6 +131,19 @@ def _with_routes(given: Input, routing: Routing) -> Routing | Problem:
             "NoMovableRoute",
             f"no HTTP route of VirtualService {routing.virtual_service!r} sends the service's traffic to subset "
             f"{routing.stable_subset!r} alone: routes pinned to other subsets do not move",
+        )
+    if len(records) > ROUTES_LIMIT:
+        return Problem(
+            "TooManyRoutes",
+            f"{len(records)} HTTP routes of VirtualService {routing.virtual_service!r} send traffic to {given.spec.service!r}, "
+            f"more than the {ROUTES_LIMIT} that can be kept track of: split it, or merge routes",
+        )
+    repeated = vs.repeated_destination(service, given.host, records, routing.stable_subset)
+    if repeated is not None:
+        return Problem(
+            "RepeatedDestination",
+            f"a route of VirtualService {routing.virtual_service!r} has several destinations for subset {repeated!r}, whose weights "
+            "could not be given back as they were: leave one",
         )
     return routing.model_copy(update={"routes": records})
 

@@ -90,7 +90,8 @@ def _adoption_problem(context: Context) -> Problem | None:
 
 
 def _begin_problem(context: Context) -> Problem | None:
-    routing = adoption.begin(context.given, context.status.routing) if context.status.routing else None
+    status = context.status
+    routing = adoption.begin(context.given, status.routing, status.stable_version) if status.routing else None
     return routing if isinstance(routing, Problem) else None
 
 

@@ -36,10 +36,9 @@ def find_subset(rule: Raw | None, version_label: str, version: str) -> Mapping[s
     return min(matching, key=lambda subset: len(subset["labels"]), default=None)
 
 
-def name_is_taken(rule: Raw | None, version_label: str, version: str) -> bool:
-    """Whether the name that a new subset for `version` would get already selects something else."""
-    wanted = subset_name(version)
-    return any(s.get("name") == wanted and (s.get("labels") or {}).get(version_label) != version for s in subsets(rule))
+def name_is_taken(rule: Raw | None, version_label: str, name: str, version: str) -> bool:
+    """Whether the subset `name` exists and selects something else than `version`."""
+    return any(s.get("name") == name and (s.get("labels") or {}).get(version_label) != version for s in subsets(rule))
 
 
 def version_of(rule: Raw | None, version_label: str, name: str) -> str | None:

@@ -33,7 +33,7 @@ def startable(context: Context) -> bool:
         return False
     if start_problem(context) is not None or status.routing is None:
         return False
-    return not isinstance(begin(context.given, status.routing), Problem)
+    return not isinstance(begin(context.given, status.routing, status.stable_version), Problem)
 
 
 def start_problem(context: Context) -> Problem | None:

@@ -11,6 +11,7 @@ from typing import Any
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase, Routing
 from canaryrollout.core import destination_rules as dr
+from canaryrollout.core import envoy_routes
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.decision import CreateObject, MeshWrite, PatchObject
 from canaryrollout.core.hosts import ServiceHost
@@ -101,14 +102,14 @@ def make_plan(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: S
 
 
 def _splits_expectation(clusters: Expectation, service: Raw, host: ServiceHost) -> Expectation:
-    allowed, required = vs.expected_splits(service, host)
+    allowed, required = envoy_routes.expected_splits(service, host)
     return replace(
         clusters,
         splits=allowed,
         required=required,
         revision=_revision(service),
         sidecars=vs.in_mesh(service),
-        visible_in=vs.visible_in(service),
+        visible_in=envoy_routes.visible_in(service),
     )
 
 

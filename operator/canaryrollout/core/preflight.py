@@ -73,6 +73,13 @@ def virtual_service_is_clear(given: Input) -> Problem | None:
             "AmbiguousVirtualService", f"VirtualServices {names} all route {given.spec.service!r}: name one in spec.virtualService.name"
         )
     existing = chosen_virtual_service(given)
+    claiming = sorted(str(v["metadata"]["name"]) for v in given.snapshot.mesh.virtual_services if vs.claims_host(v, given.host))
+    if existing is None and claiming:
+        return Problem(
+            "DuplicateVirtualService",
+            f"VirtualService {wanted!r} does not exist, and {claiming[0]!r} already claims host {given.host.fqdn}; sidecars would not use "
+            "a second one: correct spec.virtualService.name",
+        )
     if existing is not None and not vs.routes_service(existing, given.host):
         return Problem(
             "NoRouteToService",
@@ -122,29 +129,19 @@ def names_are_free(given: Input) -> Problem | None:
 
 def subset_name_is_free(given: Input) -> Problem | None:
     """The subset of a version must select that version."""
-    rule = next(iter(dr.for_host(given.snapshot.mesh.destination_rules, given.host)), None)
+    if dr.find_subset(rule_of(given), given.spec.version_label, given.spec.version) is not None:
+        return None
+    return subset_mismatch(given, dr.subset_name(given.spec.version), given.spec.version)
+
+
+def subset_mismatch(given: Input, name: str, version: str) -> Problem | None:
+    """A subset of that name must select that version, if it exists."""
     label = given.spec.version_label
-    if dr.find_subset(rule, label, given.spec.version) is None and dr.name_is_taken(rule, label, given.spec.version):
-        name = dr.subset_name(given.spec.version)
-        return Problem(
-            "SubsetMismatch",
-            f"subset {name!r} of the DestinationRule does not select {label}={given.spec.version}: correct its labels or rename it",
-        )
-    return None
-
-
-def versions_differ_in_workload(given: Input) -> Problem | None:
-    """Istio's metrics tell versions apart by workload."""
-    owners: dict[str, str] = {}
-    for version, pods in given.snapshot.versions.items():
-        for workload in pods.workloads:
-            if owners.setdefault(workload, version) != version:
-                return Problem(
-                    "SharedWorkload",
-                    f"versions {owners[workload]} and {version} are pods of one workload, {workload!r}: deploy each version as its own "
-                    "Deployment, so that their requests can be told apart",
-                )
-    return None
+    if not dr.name_is_taken(rule_of(given), label, name, version):
+        return None
+    return Problem(
+        "SubsetMismatch", f"subset {name!r} of the DestinationRule does not select {label}={version}: correct its labels or rename it"
+    )
 
 
 CHECKS: tuple[Check, ...] = (
@@ -186,7 +183,12 @@ def virtual_service_name(given: Input) -> str:
     return str(chosen["metadata"]["name"]) if chosen else given.spec.virtual_service.name or given.spec.service
 
 
+def rule_of(given: Input) -> Raw | None:
+    """The DestinationRule of the service; None when it has to be created."""
+    return next(iter(dr.for_host(given.snapshot.mesh.destination_rules, given.host)), None)
+
+
 def destination_rule_name(given: Input) -> str:
     """The name of the DestinationRule to use or create."""
-    rule = next(iter(dr.for_host(given.snapshot.mesh.destination_rules, given.host)), None)
+    rule = rule_of(given)
     return str(rule["metadata"]["name"]) if rule else given.spec.destination_rule.name or given.spec.service

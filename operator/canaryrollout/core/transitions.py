@@ -47,7 +47,7 @@ def adopted(context: Context) -> CanaryRolloutStatus:
 def preparing(context: Context) -> CanaryRolloutStatus:
     """Begin a rollout: what is in the mesh now is what leaving restores."""
     status, now = context.status, context.snapshot.now
-    routing = adoption.begin(context.given, status.routing) if status.routing else None
+    routing = adoption.begin(context.given, status.routing, status.stable_version) if status.routing else None
     if not isinstance(routing, Routing):
         raise AssertionError("starting a rollout without routing")
     rollout = RolloutState(

@@ -20,8 +20,8 @@ from canaryrollout.core.snapshot import Raw
 Entry = Mapping[str, Any]
 """One element of http[].route[]: destination, weight, headers."""
 
-EnvoySplit = tuple[tuple[str, str, int], ...]
-"""Sorted (host FQDN, subset, weight)."""
+LONGEST_NAME = 200
+"""Characters of a route's name that are kept in the status; Istio sets no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,14 @@ def http_routes(virtual_service: Raw) -> list[Mapping[str, Any]]:
 
 def route_key(route: Mapping[str, Any]) -> str:
     """What identifies a route across edits: its name, else a digest of its matches (positions are not stable)."""
-    if route.get("name"):
-        return f"name:{route['name']}"
-    if route.get("match"):
-        return "match:" + hashlib.sha256(json.dumps(route["match"], sort_keys=True).encode()).hexdigest()[:16]
-    return "default"
+    name = str(route.get("name") or "")
+    if name:
+        return f"name:{name}" if len(name) <= LONGEST_NAME else f"named:{_digest(name)}"
+    return f"match:{_digest(route['match'])}" if route.get("match") else "default"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def route_keys(virtual_service: Raw) -> list[str]:
@@ -125,6 +128,17 @@ def moving_routes(virtual_service: Raw, host: ServiceHost, stable: str, canary: 
     return tuple(records)
 
 
+def repeated_destination(virtual_service: Raw, host: ServiceHost, records: tuple[RouteRecord, ...], stable: str) -> str | None:
+    """A subset that some moving route names more than once."""
+    moving = {record.key for record in records}
+    for key, _, ours in _keyed_routes(virtual_service, host):
+        named = [subset_of(entry) or stable for _, entry in ours] if key in moving else []
+        repeated = next((subset for subset in named if named.count(subset) > 1), None)
+        if repeated is not None:
+            return repeated
+    return None
+
+
 def tracked_routes(virtual_service: Raw, host: ServiceHost, routing: Routing) -> tuple[RouteRecord, ...]:
     """The recorded routes that are still there, and those that came up since: new ones that move by the same rule, and renamed
     or re-matched ones, which would otherwise keep the canary's share through a rollback."""
@@ -161,11 +175,17 @@ def desired_entries(entries: list[Entry], ours: list[tuple[int, Entry]], record:
     """The destinations of one moving route after `split`; entries of other services and all other fields kept."""
     wanted: list[dict[str, Any]] = [deepcopy(dict(entry)) for entry in entries]
     positions: dict[str, int] = {}
+    share = 0
     for index, entry in ours:
         subset = subset_of(entry) or split.stable
         wanted[index]["destination"] = {**wanted[index]["destination"], "subset": subset}
+        if subset in (split.stable, split.canary):
+            share += weight_of(entry, entries)
+            if subset in positions:  # repeated by somebody in mid-rollout: the first carries it all
+                wanted[index]["weight"] = 0
         positions.setdefault(subset, index)
-    share = sum(weight_of(entries[index], entries) for subset, index in positions.items() if subset in (split.stable, split.canary))
+    if len(ours) == len(entries):
+        share = 100  # whatever total the weights had
     for subset, other in ((split.stable, split.canary), (split.canary, split.stable)):
         if subset and subset not in positions:
             _add_copy(wanted, positions, subset, other)
@@ -241,49 +261,6 @@ def new_virtual_service(name: str, namespace: str, host: ServiceHost, subset: st
     }
 
 
-def expected_splits(virtual_service: Raw, host: ServiceHost) -> tuple[tuple[EnvoySplit, ...], tuple[EnvoySplit, ...]]:
-    """What Envoy may show for the HTTP routes that involve the service, and what it must show: (allowed, required).
-
-    A split is (host, subset, weight) of each destination; weight 0 is left out, as Envoy omits it where others remain
-    (measured with istiod 1.31). Not required is what only some proxies get (matches by source, gateway or port), and
-    what follows a route that catches everything, where Istio stops.
-    """
-    namespace = virtual_service["metadata"]["namespace"]
-    allowed, required, shadowed = set(), set(), False
-    for route in http_routes(virtual_service):
-        entries = list(route.get("route") or [])
-        if service_entries(virtual_service, route, host):
-            weighted = ((entry, weight_of(entry, entries)) for entry in entries)
-            split = tuple(sorted((_fqdn(entry, namespace, host), subset_of(entry), weight) for entry, weight in weighted if weight > 0))
-            allowed.add(split)
-            if not shadowed and any(not set(match) & _PROXY_SPECIFIC for match in route.get("match") or [{}]):
-                required.add(split)
-        shadowed = shadowed or _catches_all(route)
-    return tuple(sorted(allowed)), tuple(sorted(required))
-
-
-_PROXY_SPECIFIC = frozenset({"sourceLabels", "sourceNamespace", "gateways", "port"})
-
-
-def _catches_all(route: Mapping[str, Any]) -> bool:
-    matches = route.get("match") or [{}]
-    return any(set(match) <= {"name", "uri"} and (match.get("uri") or {"prefix": "/"}) == {"prefix": "/"} for match in matches)
-
-
 def in_mesh(virtual_service: Raw) -> bool:
     """Whether it applies to sidecars."""
     return "mesh" in (virtual_service.get("spec", {}).get("gateways") or ["mesh"])
-
-
-def visible_in(virtual_service: Raw) -> tuple[str, ...]:
-    """The namespaces whose proxies see it; empty: all."""
-    exported = virtual_service.get("spec", {}).get("exportTo") or ["*"]
-    own = str(virtual_service["metadata"]["namespace"])
-    return () if "*" in exported else tuple(sorted(own if name == "." else str(name) for name in exported))
-
-
-def _fqdn(entry: Entry, namespace: str, host: ServiceHost) -> str:
-    name = str(entry.get("destination", {}).get("host", ""))
-    if host.matches(name, namespace):
-        return host.fqdn
-    return name if "." in name else ServiceHost(name, namespace, host.cluster_domain).fqdn

@@ -6,6 +6,7 @@ from typing import Any
 import jsonpatch
 import pytest
 from canaryrollout.api.status import RouteRecord
+from canaryrollout.core import envoy_routes
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.hosts import ServiceHost
 from hypothesis import given
@@ -106,13 +107,13 @@ def test_every_write_names_what_it_expects_to_find() -> None:
 def test_envoys_view_leaves_weight_zero_out_and_takes_a_lone_destination_as_all() -> None:
     service = virtual_service([{"route": [destination("v1", 100), destination("v2", 0)]}, {"route": [destination("v1")]}])
     only = ((("reviews.shop.svc.cluster.local", "v1", 100),),)
-    assert vs.expected_splits(service, HOST) == (only, only)
+    assert envoy_routes.expected_splits(service, HOST) == (only, only)
 
 
 def test_a_route_that_only_some_proxies_get_is_allowed_but_not_required() -> None:
     pinned = {"match": [{"sourceLabels": {"app": "tester"}}], "route": [destination("v2")]}
     service = virtual_service([pinned, {"route": [destination("v1", 90), destination("v2", 10)]}, {"route": [destination("v3")]}])
-    allowed, required = vs.expected_splits(service, HOST)
+    allowed, required = envoy_routes.expected_splits(service, HOST)
     host = "reviews.shop.svc.cluster.local"
     assert set(allowed) == {((host, "v2", 100),), ((host, "v1", 90), (host, "v2", 10)), ((host, "v3", 100),)}
     assert required == (((host, "v1", 90), (host, "v2", 10)),)
