@@ -8,16 +8,18 @@ namespace kept the old weights after 17 of 60 changes, acknowledged and for good
    present time when it puts them into istiod's cache. A dump of a proxy that still waits for a push therefore puts the *old*
    routes there, and the proxies pushed next get them. So nothing is dumped while a push may be on its way: after a write we
    wait until a proxy's own nonces have moved (the debounce then keeps the next push at a distance), and only where nothing
-   moves for a while (a configuration that was there before) do we look all the same; and we look seldom.
+   moves for a while (a configuration that was there before) do we look all the same; and we look seldom. Should a dump
+   nevertheless show the old configuration after N was found, N is void: the proxies may be getting that.
 2. A dump may show more than its label says: the cache may hold routes of a newer push for which this connection still waits.
    So a label alone is no N. What was cached was generated for some other proxy that is concerned and is sent it at once, so
    a moment later N is at most the newest push that any of them was sent, or the label if that is newer.
-3. N found like this may be too new: unrelated pushes raise the label, and proxies they do not concern keep older nonces that
-   are good enough. Such a proxy lowers N to its own last push once its dump at a push V >= N showed the expected
-   configuration and V is over for it: a nonce of a push >= V is acknowledged (istiod reads acknowledgements in the goroutine
-   that pushes), or a later dump is labelled with a later push, or nothing is outstanding and nothing moved for QUIET_SECONDS
-   (gRPC does not block the first message after an acknowledged one, so only istiod's own computing could take longer). A
-   restarted operator gets its proof this way.
+3. N found like this may be too new: unrelated pushes raise the label and merge with ours, and proxies they do not concern
+   keep older nonces that are good enough. A relevant proxy lowers N to its own last push once it has certainly been through
+   N: istiod reads acknowledgements in the goroutine that pushes, so an acknowledged nonce of *any* type of a push >= N says
+   that N is over for this proxy. Where there is none, its own dump must show the expected configuration at a push V >= N and
+   V must be over: a later dump carries a later label, or nothing is outstanding and nothing moved for QUIET_SECONDS (gRPC does
+   not block the first message after an acknowledged one, so only istiod's own computing could take longer). With a label
+   below N it may wait in istiod's queue, for which QUEUE_SECONDS are given. A restarted operator gets its proof this way.
 """
 
 from collections.abc import Iterable
@@ -33,6 +35,7 @@ CONFIRM_SECONDS = 0.15
 DOUBT_SECONDS = 0.5
 """How soon a proxy with older nonces is looked at; doubled each time."""
 QUIET_SECONDS = 5.0
+QUEUE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +53,27 @@ class Doubt:
     over_at: float | None = None
     """When a dump with a later label showed that the push is over."""
 
-    def resolved(self, connection: Connection, now: float) -> bool:
-        """Whether the labelled push is over by what was read at `now`."""
+    def resolved(self, first: int, connection: Connection, now: float) -> bool:
+        """Whether N is over for the proxy by what was read at `now`."""
+        if connection.handled >= first:
+            return True
         if self.label is None:
             return False
-        quiet = connection.nonces == self.nonces and now - self.labelled_at >= QUIET_SECONDS
-        return connection.handled >= self.label or quiet or (self.over_at is not None and now > self.over_at)
+        quiet = now - self.labelled_at if connection.nonces == self.nonces else 0.0
+        if self.label < first:
+            return quiet >= QUEUE_SECONDS
+        return quiet >= QUIET_SECONDS or (self.over_at is not None and now > self.over_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Floor:
     """What is known about N on one istiod for one expectation. Times are local and monotonic."""
 
+    began: int
+    """The newest push that was there before the question."""
+    began_at: float
     baseline: int
-    """The newest push that was there before the question, or did not show the answer."""
+    """`began`, or a later push that did not show the answer."""
     look_at: float
     """When to look although nothing moved."""
     patience: float = PATIENCE_SECONDS
@@ -76,7 +86,8 @@ class Floor:
     @classmethod
     def start(cls, connections: Iterable[Connection], now: float) -> "Floor":
         """Before anything is known."""
-        return cls(newest(connections), now + PATIENCE_SECONDS)
+        began = newest(connections)
+        return cls(began, now, began, now + PATIENCE_SECONDS)
 
     def may_look(self, connection: Connection, kind: str, now: float) -> bool:
         """Whether a dump for this proxy promises something new and does no harm."""
@@ -84,14 +95,14 @@ class Floor:
 
     def looked(self, dumps: Iterable[tuple[int, bool]], now: float) -> "Floor":
         """After dumps for proxies that are concerned: each one's push and whether it showed the expected configuration."""
-        if self.candidate is not None:
-            return self
         dumps = list(dumps)
-        if any(shown for _, shown in dumps):
-            return replace(self, candidate=min(push for push, shown in dumps if shown), candidate_at=now)
+        if all(shown for _, shown in dumps):
+            found = replace(self, candidate=min(push for push, _ in dumps), candidate_at=now)
+            return found if self.candidate is None else self
         patience = min(2 * self.patience, PATIENCE_LIMIT)
         baseline = max((self.baseline, *(push for push, _ in dumps)))
-        return replace(self, baseline=baseline, look_at=now + patience, patience=patience)
+        void = replace(self, baseline=baseline, look_at=now + patience, patience=patience)
+        return replace(void, candidate=None, first=None, doubt=None)
 
     def seen(self, concerned: Iterable[Connection], relevant: Iterable[Connection], kind: str, now: float) -> "Floor":
         """After reading the nonces: find N from the candidate, and lower it where proxies turn out to be good with less.
@@ -109,11 +120,13 @@ class Floor:
         if not behind:
             return replace(self, doubt=None)
         oldest = min(behind, key=lambda connection: (nonce_push(connection.watched(kind).acked), connection.proxy))
-        doubt = self.doubt
-        if doubt is None or doubt.proxy != oldest.proxy:
-            return replace(self, doubt=Doubt(oldest.proxy, now + DOUBT_SECONDS))
-        if doubt.resolved(oldest, now):
+        doubt = self.doubt if self.doubt is not None and self.doubt.proxy == oldest.proxy else None
+        if (doubt or Doubt(oldest.proxy, now)).resolved(self.first or 0, oldest, now):
             return replace(self, first=nonce_push(oldest.watched(kind).acked), doubt=None)
+        if doubt is None:
+            # One that stayed behind while others moved probably waits for its push.
+            waits = nonce_push(oldest.watched(kind).sent) <= self.began < newest(settled)
+            return replace(self, doubt=Doubt(oldest.proxy, max(now + DOUBT_SECONDS, self.began_at + QUIET_SECONDS if waits else 0.0)))
         return self
 
     def wants(self, now: float) -> str | None:
@@ -128,11 +141,11 @@ class Floor:
             return self
         patience = min(2 * doubt.patience, PATIENCE_LIMIT)
         doubt = replace(doubt, look_at=now + patience, patience=patience)
-        if not shown or label < self.first:
-            doubt = replace(doubt, label=None)
-        elif doubt.label is None or doubt.nonces != nonces:
+        if not shown:
+            return self.looked([(label, False)], now)
+        if doubt.label is None or doubt.nonces != nonces or doubt.label < self.first <= label:
             doubt = replace(doubt, label=label, labelled_at=now, nonces=nonces)
-        elif label > doubt.label:
+        elif self.first <= doubt.label < label:
             doubt = replace(doubt, over_at=now)
         return replace(self, doubt=doubt)
 

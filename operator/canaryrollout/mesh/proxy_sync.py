@@ -118,9 +118,12 @@ class IstiodSyncProver:
         now = time.monotonic()
         wanted = self._scopes_to_examine(memory, listed, now)
         results = await asyncio.gather(*(self._examine(memory, listed, scope, connection) for scope, connection in wanted.items()))
-        concerned = [result for result in results if result is not None]
-        if concerned:
-            memory.floors[listed.istiod] = memory.floors[listed.istiod].looked(concerned, time.monotonic())
+        following = [generated for generated, state in filter(None, results) if state is Scope.RELEVANT]
+        awaited = [generated for generated, state in filter(None, results) if state is Scope.AWAITED]
+        if dumps := [(generated.push, shows(memory.expectation, generated)) for generated in following] or [
+            (g.push, False) for g in awaited
+        ]:
+            memory.floors[listed.istiod] = memory.floors[listed.istiod].looked(dumps, time.monotonic())
         doubtful = memory.floors[listed.istiod].wants(now)
         if doubtful is not None:
             await self._examine_doubtful(memory, listed, doubtful)
@@ -146,8 +149,8 @@ class IstiodSyncProver:
             wanted[witness[0]] = witness[1]
         return wanted
 
-    async def _examine(self, memory: _Memory, listed: Listed, scope: str, connection: Connection) -> tuple[int, bool] | None:
-        """Dump for one proxy; the push and whether it showed the expectation, None where that does not concern its scope."""
+    async def _examine(self, memory: _Memory, listed: Listed, scope: str, connection: Connection) -> tuple[Generated, Scope] | None:
+        """Dump for one proxy, and remember it for its scope; None if it has left."""
         generated = await self._client.generated(listed.istiod, connection.proxy, memory.expectation)
         if generated is None:
             return None
@@ -155,10 +158,7 @@ class IstiodSyncProver:
         patience = min(2 * before.patience, PATIENCE_LIMIT) if before else PATIENCE_SECONDS
         examined = _Examined(generated, connection.kind, listed.istiod, time.monotonic(), connection.newest, patience)
         memory.scopes[scope] = examined
-        state = _state(memory, scope, examined)
-        if state is Scope.IRRELEVANT:
-            return None
-        return generated.push, state is Scope.RELEVANT and shows(memory.expectation, generated)
+        return generated, _state(memory, scope, examined)
 
     async def _examine_doubtful(self, memory: _Memory, listed: Listed, proxy: str) -> None:
         connection = next((c for c in listed.connections if c.proxy == proxy), None)
