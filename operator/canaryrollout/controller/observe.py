@@ -12,6 +12,7 @@ from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.controller.pods import versions
 from canaryrollout.core.context import COUNTED, PROVING, Context
+from canaryrollout.core.evidence import EvidenceState
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits_of
 from canaryrollout.core.snapshot import MeshObjects, Poll, PollFailure, Problem, Snapshot, SyncReport
@@ -43,21 +44,21 @@ def parse(raw: Object) -> Subject:
     """A CanaryRollout from the API server. A status that cannot be read is a problem, never a fresh start."""
     try:
         status = CanaryRolloutStatus.model_validate(raw.get("status") or {})
+        if status.rollout is not None and status.rollout.evidence:
+            EvidenceState.model_validate(status.rollout.evidence)
     except ValidationError as error:
-        return Subject(
-            raw, None, CanaryRolloutStatus(), Problem("UnreadableStatus", f"status was not written by this operator: {_first(error)}")
-        )
+        message = f"status was not written by this operator: {_first('status', error)}"
+        return Subject(raw, None, CanaryRolloutStatus(), Problem("UnreadableStatus", message))
     try:
         return Subject(raw, CanaryRolloutSpec.model_validate(raw.get("spec") or {}), status)
     except ValidationError as error:
-        return Subject(raw, None, status, Problem("InvalidSpec", _first(error)))
+        return Subject(raw, None, status, Problem("InvalidSpec", _first("spec", error)))
 
 
-def _first(error: ValidationError) -> str:
+def _first(part: str, error: ValidationError) -> str:
     details = error.errors(include_url=False, include_input=False)[0]
-    path = ".".join(str(part) for part in details["loc"])
-    message = str(details["msg"]).removeprefix("Value error, ")
-    return f"spec.{path}: {message}" if path else message
+    path = ".".join((part, *(str(name) for name in details["loc"])))
+    return f"{path}: {str(details['msg']).removeprefix('Value error, ')}"
 
 
 @dataclass(slots=True)

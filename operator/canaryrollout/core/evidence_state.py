@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from canaryrollout.api.spec import Model
+from canaryrollout.api.status import Model
 from canaryrollout.core import evidence_formulas as formulas
 from canaryrollout.core.snapshot import Counts, Reporter
 
