@@ -125,6 +125,16 @@ func exitError(err error) error {
 	return utilexec.CodeExitError{Err: exit, Code: code}
 }
 
+// hangUp ends a process group as a lost terminal does. A group that ignores that (one started under nohup inherits it) is killed.
+func hangUp(group int, ended <-chan struct{}) {
+	syscall.Kill(-group, syscall.SIGHUP)
+	select {
+	case <-ended:
+	case <-time.After(terminalGrace):
+		syscall.Kill(-group, syscall.SIGKILL)
+	}
+}
+
 // runTTY runs cmd with a terminal as its input and output.
 func runTTY(cmd *exec.Cmd, in io.Reader, out io.Writer, resize <-chan remotecommand.TerminalSize) error {
 	master, slave, err := openPTY()
@@ -139,12 +149,13 @@ func runTTY(cmd *exec.Cmd, in io.Reader, out io.Writer, resize <-chan remotecomm
 	if err != nil {
 		return err
 	}
+	ended := make(chan struct{})
 	if resize != nil {
 		go func() {
 			for size := range resize {
 				setSize(master, size)
 			}
-			syscall.Kill(-cmd.Process.Pid, syscall.SIGHUP) // the client has gone
+			hangUp(cmd.Process.Pid, ended) // the client has gone
 		}()
 	}
 	if in != nil {
@@ -161,6 +172,7 @@ func runTTY(cmd *exec.Cmd, in io.Reader, out io.Writer, resize <-chan remotecomm
 		}
 	}()
 	err = cmd.Wait()
+	close(ended)
 	select {
 	case <-written:
 	case <-time.After(terminalGrace):
