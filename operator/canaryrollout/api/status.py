@@ -73,8 +73,6 @@ class Routing(Model):
 
     virtual_service: Annotated[str, Field(max_length=253)]
     destination_rule: Annotated[str, Field(max_length=253)]
-    created_virtual_service: bool = False
-    created_destination_rule: bool = False
     stable_subset: Annotated[str, Field(max_length=63)]
     canary_subset: Annotated[str, Field(max_length=63)] = ""
     added_stable_subset: bool = False
@@ -86,6 +84,10 @@ class Routing(Model):
         default=None,
         description="The trafficPolicy that the canary's own subset had.",
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+    trial_policy: bool = Field(default=False, description="The operator gave the canary's subset spec.canaryTrafficPolicy; it has to go.")
+    version_label: Annotated[str, Field(max_length=317)] = Field(
+        default="", description="The label that told versions apart when this was found; an edit of it waits for the next rollout."
     )
     routes: Annotated[tuple[RouteRecord, ...], Field(max_length=ROUTES_LIMIT)] = ()
 

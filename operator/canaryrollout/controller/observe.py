@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.controller.pods import versions
-from canaryrollout.core.context import COUNTED, PROVING, Context
+from canaryrollout.core.context import COUNTED, PROVING, WRITING, Context
 from canaryrollout.core.evidence import EvidenceState
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits_of
@@ -129,7 +129,7 @@ class Observer:
             annotations=metadata.get("annotations") or {},
             problems=problems,
             service=service,
-            versions=versions(pods, slices, spec.version_label),
+            versions=versions(pods, slices, _version_label(subject.status, spec)),
             observed_endpoints=service is not None,
             finalizer_held=FINALIZER in (metadata.get("finalizers") or []),
             mesh=mesh or MeshObjects(),
@@ -176,6 +176,12 @@ class Observer:
         beginning = context.status.phase is Phase.ANALYSING and step is not None and step.observed_from is None
         elapsed = float("inf") if look.polled is None else time.monotonic() - look.polled
         return elapsed >= self._settings.poll_interval * 0.95 or (beginning and elapsed >= 1.0)
+
+
+def _version_label(status: CanaryRolloutStatus, spec: CanaryRolloutSpec) -> str:
+    """The label by which a rollout under way began: by another one neither of its versions would have a pod."""
+    under_way = status.routing is not None and status.phase in WRITING
+    return (status.routing.version_label if status.routing and under_way else "") or spec.version_label
 
 
 def _claim(raw: Object, spec: CanaryRolloutSpec, rollouts: Sequence[Object]) -> Problem | None:

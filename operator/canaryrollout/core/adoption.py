@@ -88,6 +88,7 @@ def adopt(given: Input, stable: str) -> Routing | Problem:
         stable_subset=stable_subset,
         added_stable_subset=added_stable,
         canary_subset=canary_subset,
+        version_label=given.spec.version_label,
     )
     return _with_routes(given, routing)
 
@@ -113,6 +114,8 @@ def begin(given: Input, routing: Routing, stable: str) -> Routing | Problem:
             "canary_subset": canary_subset,
             "added_canary_subset": added,
             "canary_policy_before": dict(policy) if policy else None,
+            "trial_policy": given.spec.canary_traffic_policy is not None,
+            "version_label": given.spec.version_label,
         }
     )
     return _with_routes(given, renewed)
@@ -124,7 +127,7 @@ def _with_routes(given: Input, routing: Routing) -> Routing | Problem:
         # A VirtualService of our own is a single route named "primary" that starts at stable.
         own = vs.new_virtual_service(routing.virtual_service, given.namespace, given.host, routing.stable_subset)
         records = vs.moving_routes(own, given.host, routing.stable_subset, routing.canary_subset)
-        return routing.model_copy(update={"routes": records, "created_virtual_service": True})
+        return routing.model_copy(update={"routes": records})
     records = vs.moving_routes(service, given.host, routing.stable_subset, routing.canary_subset)
     if not records:
         return Problem(

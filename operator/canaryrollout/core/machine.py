@@ -98,7 +98,7 @@ def decide(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snaps
     """One pass: the status to store, the effects that follow from it, and when to look again. Total and pure."""
     limits: Limits = limits_of(spec)
     host = ServiceHost(spec.service, snapshot.namespace, settings.cluster_domain)
-    seen = track(count(spec, status, snapshot, settings.settle), host, snapshot.mesh)
+    seen = track(spec, count(spec, status, snapshot, settings.settle), host, snapshot.mesh)
     before = Context(spec, seen, snapshot, settings.cluster_domain, limits=limits)
     rule = next((rule for rule in TABLE[status.phase] if rule.guard(before)), None)
     moved = _moved(before, rule) if rule else seen

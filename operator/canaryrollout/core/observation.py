@@ -42,11 +42,12 @@ def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapsh
     return status.model_copy(update={"rollout": rollout.model_copy(update={"step": step, "evidence": stored})})
 
 
-def track(status: CanaryRolloutStatus, host: ServiceHost, mesh: MeshObjects) -> CanaryRolloutStatus:
-    """The status with the routes as they are called now; what moves is recorded before it is moved."""
+def track(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, host: ServiceHost, mesh: MeshObjects) -> CanaryRolloutStatus:
+    """The status with what people changed in mid-rollout: what is moved or dressed is recorded before it is, to be undone."""
     routing = status.routing
-    service = named(mesh.virtual_services, routing.virtual_service) if routing is not None else None
-    if routing is None or service is None or status.rollout is None or status.phase not in OFF_BASELINE:
+    if routing is None or status.rollout is None or status.phase not in OFF_BASELINE:
         return status
-    routes = vs.tracked_routes(service, host, routing)[:ROUTES_LIMIT]
-    return status.model_copy(update={"routing": routing.model_copy(update={"routes": routes})})
+    service = named(mesh.virtual_services, routing.virtual_service)
+    routes = routing.routes if service is None else vs.tracked_routes(service, host, routing)[:ROUTES_LIMIT]
+    dressed = routing.trial_policy or spec.canary_traffic_policy is not None
+    return status.model_copy(update={"routing": routing.model_copy(update={"routes": routes, "trial_policy": dressed})})

@@ -69,18 +69,18 @@ def target_of(status: CanaryRolloutStatus, spec: CanaryRolloutSpec, routing: Rou
         return Target(split, (dr.SubsetTarget(routing.stable_subset, stable),), write_routes=True, clusters_first=True)
     kept = dr.SubsetTarget(routing.stable_subset, rollout.stable)
     if phase in ON_TRIAL:
-        policy = spec.canary_traffic_policy
-        canary = dr.SubsetTarget(routing.canary_subset, rollout.version, policy, manage_policy=policy is not None)
+        wanted = spec.canary_traffic_policy
+        policy = routing.canary_policy_before if wanted is None else wanted
+        canary = dr.SubsetTarget(routing.canary_subset, rollout.version, policy, manage_policy=routing.trial_policy)
         split = vs.Split(routing.stable_subset, routing.canary_subset, weight, keep_canary=True)
         return Target(split, (kept, canary), write_routes=phase is not Phase.PREPARING)
-    undressed = dr.SubsetTarget(
-        routing.canary_subset, rollout.version, routing.canary_policy_before, manage_policy=spec.canary_traffic_policy is not None
-    )
+    undressed = dr.SubsetTarget(routing.canary_subset, rollout.version, routing.canary_policy_before, manage_policy=routing.trial_policy)
     if phase is Phase.PROMOTING:
         split = vs.Split(routing.stable_subset, routing.canary_subset, 100, keep_canary=True, keep_stable=False)
         retired = routing.retired_subset if routing.retired_subset != routing.canary_subset else ""
-        wanted = (dr.SubsetTarget(routing.canary_subset, rollout.version),)
-        return Target(split, wanted, write_routes=True, dress=(undressed,), drop_subset=retired)
+        return Target(
+            split, (dr.SubsetTarget(routing.canary_subset, rollout.version),), write_routes=True, dress=(undressed,), drop_subset=retired
+        )
     split = vs.Split(routing.stable_subset, routing.canary_subset, 0, keep_canary=False)
     if routing.added_canary_subset:
         return Target(split, (kept,), write_routes=True, drop_subset=routing.canary_subset)
@@ -91,14 +91,15 @@ def make_plan(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: S
     """Compare the target with the live objects."""
     rule = named(mesh.destination_rules, routing.destination_rule)
     service = named(mesh.virtual_services, routing.virtual_service)
-    subsets = _subset_write(target, routing, spec, host, rule)
+    label = routing.version_label or spec.version_label
+    subsets = _subset_write(target, routing, label, host, rule)
     wanted = tuple(subset.name for subset in target.subsets)
     clusters = Expectation(host.namespace, host.fqdn, routing.virtual_service, wanted, revision=_revision(rule))
     if not target.write_routes:
         return MeshPlan(subsets, clusters, None, None, None)
     routes = _route_write(target, routing, host, service)
     splits = _splits_expectation(clusters, service, host) if service is not None else None
-    return MeshPlan(subsets, clusters, routes, splits, _cleanup(target, routing, spec, host, mesh), target.clusters_first)
+    return MeshPlan(subsets, clusters, routes, splits, _cleanup(target, routing, label, host, mesh), target.clusters_first)
 
 
 def _splits_expectation(clusters: Expectation, service: Raw, host: ServiceHost) -> Expectation:
@@ -126,12 +127,12 @@ def _patch(kind: Any, name: str, operations: list[dict[str, Any]]) -> PatchObjec
     return PatchObject(kind, name, tuple(operations)) if operations else None
 
 
-def _subset_write(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: ServiceHost, rule: Raw | None) -> MeshWrite | None:
+def _subset_write(target: Target, routing: Routing, label: str, host: ServiceHost, rule: Raw | None) -> MeshWrite | None:
     name = routing.destination_rule
     if rule is None:
-        body: Mapping[str, Any] = dr.new_rule(name, host.namespace, host, target.subsets, spec.version_label)
+        body: Mapping[str, Any] = dr.new_rule(name, host.namespace, host, target.subsets, label)
         return CreateObject("DestinationRule", name, body)
-    return _patch("DestinationRule", name, dr.ensure_subsets(rule, target.subsets, spec.version_label))
+    return _patch("DestinationRule", name, dr.ensure_subsets(rule, target.subsets, label))
 
 
 def _route_write(target: Target, routing: Routing, host: ServiceHost, service: Raw | None) -> MeshWrite | None:
@@ -141,11 +142,11 @@ def _route_write(target: Target, routing: Routing, host: ServiceHost, service: R
     return _patch("VirtualService", name, vs.split_operations(service, host, routing.routes, target.split))
 
 
-def _cleanup(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: ServiceHost, mesh: MeshObjects) -> MeshWrite | None:
+def _cleanup(target: Target, routing: Routing, label: str, host: ServiceHost, mesh: MeshObjects) -> MeshWrite | None:
     rule = named(mesh.destination_rules, routing.destination_rule)
     if rule is None:
         return None
-    operations = dr.ensure_subsets(rule, tuple(d for d in target.dress if d.manage_policy), spec.version_label)
+    operations = dr.ensure_subsets(rule, tuple(d for d in target.dress if d.manage_policy), label)
     # Somebody may have pinned a route, of any VirtualService, to the subset: without it that route answers 503.
     in_use = any(vs.names_subset(service, host, target.drop_subset) for service in mesh.virtual_services)
     if not operations and target.drop_subset and not in_use:

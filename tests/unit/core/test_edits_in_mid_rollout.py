@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from canaryrollout.api.status import Phase
-from world import World, adopted, destination, virtual_service
+from world import World, adopted, destination, destination_rule, virtual_service
 
 
 def analysing_at(weight: int, world: World | None = None) -> World:
@@ -67,3 +67,40 @@ def test_the_canarys_subset_stays_while_another_virtual_service_uses_it(use: dic
     world.error_rate = {"v2": 0.5}
     world.run_to(Phase.ROLLED_BACK)
     assert "v2" in [subset["name"] for subset in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]]
+
+
+@pytest.mark.parametrize("edit", [{}, {"canaryTrafficPolicy": {"outlierDetection": {"consecutive5xxErrors": 9}}}])
+@pytest.mark.parametrize("before", [None, {"loadBalancer": {"simple": "RANDOM"}}])
+@pytest.mark.parametrize("error_rate", [0.0, 0.5])
+def test_a_trial_policy_edited_in_mid_rollout_is_undone_at_the_end(
+    edit: dict[str, Any], before: dict[str, Any] | None, error_rate: float
+) -> None:
+    rule = destination_rule("v1", "v2")
+    if before:
+        rule["spec"]["subsets"][1]["trafficPolicy"] = before
+    world = World().add(rule).run_to(Phase.STABLE)
+    world.spec["canaryTrafficPolicy"] = {"outlierDetection": {"consecutive5xxErrors": 3}}
+    analysing_at(5, world)
+    del world.spec["canaryTrafficPolicy"]
+    world.spec |= edit
+    world.error_rate = {"v2": error_rate}
+    world.run(until=lambda w: w.phase in (Phase.STABLE, Phase.ROLLED_BACK))
+    assert world.objects["DestinationRule", "reviews"]["spec"]["subsets"][1].get("trafficPolicy") == before
+
+
+def test_a_trial_policy_added_in_mid_rollout_is_undone_at_the_end() -> None:
+    world = analysing_at(5)
+    world.spec["canaryTrafficPolicy"] = {"outlierDetection": {"consecutive5xxErrors": 3}}
+    world.run(until=lambda w: w.parsed.weight == 25)
+    del world.spec["canaryTrafficPolicy"]
+    world.run(until=lambda w: w.parsed.stable_version == "v2")
+    assert all("trafficPolicy" not in subset for subset in world.objects["DestinationRule", "reviews"]["spec"]["subsets"])
+
+
+def test_a_version_label_edited_in_mid_rollout_waits_for_the_next_one() -> None:
+    world = analysing_at(5)
+    world.spec["versionLabel"] = "release"
+    del world.objects["DestinationRule", "reviews"]
+    world.step()
+    labels = [subset["labels"] for subset in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]]
+    assert labels == [{"version": "v1"}, {"version": "v2"}]
