@@ -27,6 +27,9 @@ def transition_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -
         "step": after.step or before.step,
         "weight": after.weight,
     }
+    if (before.phase, after.phase) == (Phase.ANALYSING, Phase.SHIFTING) and before.weight == after.weight:
+        text = f"somebody changed the routes or subsets of step {after.step}: written and proved again"
+        return (EmitEvent("Drifted", text, warning=True),)
     if after.phase in _TOLD:
         reason, template = _TOLD[after.phase]
         return (EmitEvent(reason, template.format(**words)),)
