@@ -142,7 +142,7 @@ def inconclusive_rollback(context: Context) -> bool:
 
 def inconclusive_promote(context: Context) -> bool:
     """No verdict within maxDuration: go on, as the owner asked for."""
-    return _inconclusive(context, "promote")
+    return _inconclusive(context, "promote") and context.problem is None
 
 
 def inconclusive_promote_last(context: Context) -> bool:

@@ -190,6 +190,20 @@ def test_a_foreign_change_of_the_weights_is_reasserted_and_proved_again() -> Non
     world.objects["VirtualService", "reviews"]["spec"]["http"][0]["route"][1]["weight"] = 50
     world.step()
     assert (world.phase, world.split()) == (Phase.SHIFTING, {"v1": 90, "v2": 10})
+    assert world.events[-1].reason == "Drifted"
+
+
+def test_an_inconclusive_step_is_not_promoted_while_something_is_wrong() -> None:
+    world = adopted(rps=0.0)
+    world.spec["analysis"] = {"maxDuration": "1m", "onInconclusive": "promote"}
+    world.release("v2").run_to(Phase.ANALYSING)
+    world.add(virtual_service([{"route": [destination("v1")]}], name="second"))
+    for _ in range(30):
+        world.step()
+        world.now += 5
+    assert (world.phase, world.parsed.weight) == (Phase.ANALYSING, 5)
+    del world.objects["VirtualService", "second"]
+    world.run(until=lambda w: w.parsed.weight == 10)
 
 
 def test_the_trial_policy_is_on_the_canary_only_while_on_trial() -> None:
