@@ -105,7 +105,7 @@ def decide(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snaps
     after = Context(spec, moved, snapshot, settings.cluster_domain, limits=limits)
     final = conditions.conclude(after, verdict=before.verdict)
     actions = (*moves.actions(replace(after, status=final)), *transition_events(status, final))
-    return Decision(final, actions, moves.requeue_after(after, settings, moved=rule is not None, wrote=moves.writes(actions)))
+    return Decision(final, actions, moves.requeue_after(after, settings, moved=rule is not None))
 
 
 def _moved(context: Context, rule: Rule) -> CanaryRolloutStatus:

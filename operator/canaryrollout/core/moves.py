@@ -1,11 +1,10 @@
 """The effects that follow from a status: at most one mesh write per pass, the finalizer around it, and the next look."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from canaryrollout.api.status import Phase
 from canaryrollout.core.context import COUNTED, OFF_BASELINE, PROVING, Context
-from canaryrollout.core.decision import Action, CreateObject, MeshWrite, PatchObject, SetFinalizer
+from canaryrollout.core.decision import Action, MeshWrite, SetFinalizer
 from canaryrollout.core.plan import named
 
 if TYPE_CHECKING:
@@ -60,19 +59,15 @@ def next_write(context: Context) -> MeshWrite | None:
     return plan.cleanup if context.proved(plan.splits) else None
 
 
-def writes(given: Iterable[Action]) -> bool:
-    """Whether the mesh is written."""
-    return any(isinstance(action, CreateObject | PatchObject) for action in given)
-
-
-def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool, wrote: bool) -> float | None:
+def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool) -> float | None:
     """Seconds until the next pass; None where only a change of the world can bring anything new."""
     status = context.status
     if restored(context):
         return None
-    if moved or wrote:
+    if moved:
         return AT_ONCE
-    waits = [_proof_wait(context, settings)] if status.phase in PROVING and not context.settled else []
+    # Not at once after a write: one that the API server or a webhook undoes would be repeated without a pause.
+    waits = [_proof_wait(context, settings)] if status.phase in PROVING and not context.converged else []
     if status.phase in COUNTED:
         waits.append(settings.poll_interval)
     if status.phase in (Phase.PENDING, Phase.STABLE) and _stuck(context):

@@ -52,3 +52,16 @@ def test_written_weights_are_not_called_acknowledged_before_anybody_was_asked() 
     world = adopted().release("v2").run_to(Phase.SHIFTING)
     assert world.split() == {"v1": 95, "v2": 5}
     assert synced(world) == "False"
+
+
+def test_a_write_that_is_undone_each_time_is_not_repeated_without_a_pause() -> None:
+    def prune(world: World) -> None:
+        for subset in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]:
+            subset.pop("trafficPolicy", None)
+
+    world = adopted(on_write=prune)
+    world.spec["canaryTrafficPolicy"] = {"unknownToIstio": 1}
+    world.release("v2").run_to(Phase.PREPARING)
+    writes = len(world.writes)
+    world.run_to(Phase.ROLLED_BACK, seconds=120)
+    assert len(world.writes) - writes < 100
