@@ -18,6 +18,7 @@ from canaryrollout.mesh.proxy_sync import IstiodSyncProver
 from canaryrollout.settings import IstioSettings
 from localmesh import sample
 from localmesh.mesh import Mesh
+from localmesh.podspec import ISTIOD_ANNOTATION, XDS_RELAY_ANNOTATION
 
 Object = dict[str, Any]
 
@@ -124,16 +125,15 @@ def _canary_weight(action: Object, host: str) -> int | None:
 
 @contextlib.asynccontextmanager
 async def stage(mesh: Mesh, *, replicas: int = 2, xds_relay: bool = False, istiod: str = "") -> AsyncIterator[Stage]:
-    """The sample with `replicas` clients, subsets proved. `istiod` is the replica that productpage's proxies connect to."""
-    annotations = {"localmesh/istiod": istiod} if istiod else {}
+    """The sample with `replicas` clients, subsets proved. `istiod` is the replica that productpage's proxies connect to (istiod-0)."""
+    annotations = {ISTIOD_ANNOTATION: istiod or "istiod-0"}
     if xds_relay:
-        annotations["localmesh/xds-relay"] = "true"
+        annotations[XDS_RELAY_ANNOTATION] = "true"
     with mesh.namespace("prover") as namespace:
         mesh.apply(*_identity(namespace))
         mesh.apply(
             sample.service(namespace, "reviews"),
-            *sample.reviews(namespace, "v1"),
-            *sample.reviews(namespace, "v2"),
+            *(item for version in ("v1", "v2") for item in sample.reviews(namespace, version, annotations={ISTIOD_ANNOTATION: "istiod-0"})),
             *sample.productpage(namespace, replicas=replicas, annotations=annotations),
             *sample.ingress(namespace, mesh.gateway_port()),
         )
