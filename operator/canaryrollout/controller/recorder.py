@@ -32,7 +32,7 @@ class Recorder:
         body = {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,
-            "metadata": {"name": f"{metadata['name'][:200]}.{identity}", "namespace": metadata["namespace"]},
+            "metadata": {"name": f"{metadata['name']}.{identity}", "namespace": metadata["namespace"]},
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": "canaryrollout.io/operator",
             "reportingInstance": self._instance,

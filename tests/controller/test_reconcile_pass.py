@@ -1,0 +1,236 @@
+"""One pass over one object: the intent is stored first, conflicts are read again, what cannot be read is not overwritten."""
+
+import copy
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from canaryrollout.controller import observe
+from canaryrollout.controller.effects import Effects
+from canaryrollout.controller.observe import FINALIZER, GAP_SECONDS, Observer
+from canaryrollout.controller.reconciler import CONFLICT_RETRY_SECONDS, Key, Reconciler
+from canaryrollout.controller.recorder import Recorder
+from canaryrollout.core.machine import MachineSettings
+from canaryrollout.core.snapshot import Expectation, Poll, ProxyState, ProxyStatus, SyncReport
+from canaryrollout.kube.errors import Forbidden, Unavailable
+from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, PODS, VIRTUALSERVICES
+from canaryrollout.metrics.provider import Question
+from canaryrollout.telemetry import Metrics
+from memory_api import NAMESPACE, Object, pod, shop
+
+KEY = Key(NAMESPACE, "reviews")
+
+
+class Mesh:
+    """One proxy, in sync unless told otherwise, and a provider that has only its clock to tell."""
+
+    def __init__(self) -> None:
+        self.state = ProxyState.SYNCED
+        self.questions: list[Question] = []
+
+    async def prove(self, expectation: Expectation, workloads: frozenset[str]) -> SyncReport:
+        return SyncReport(expectation, generated=True, proxies=(ProxyStatus("client.shop", self.state, "istiod-0"),))
+
+    async def poll(self, question: Question, cursor: float | None) -> Poll:
+        self.questions.append(question)
+        return Poll(1_700_000_000.0 + len(self.questions))
+
+
+class Operator:
+    """A reconciler on an API server in memory."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.api, self.mesh = shop(**spec), Mesh()
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget everything that a process keeps."""
+        settings, api = MachineSettings(), self.api
+        self.observer = Observer(api, self.mesh, self.mesh, settings)  # type: ignore[arg-type]
+        self.reconciler = Reconciler(api, self.observer, Effects(api, Recorder(api, "op")), settings, Metrics())  # type: ignore[arg-type]
+
+    async def passes(self, count: int) -> float | None:
+        again = None
+        for _ in range(count):
+            again = await self.reconciler.reconcile(KEY)
+            self.api.time += 1
+        return again
+
+    def edit(self, **spec: Any) -> None:
+        """As a user would."""
+        item = copy.deepcopy(self.raw)
+        item["spec"] |= spec
+        item["metadata"]["generation"] += 1
+        self.api.put(CANARYROLLOUTS, item)
+
+    @property
+    def raw(self) -> Object:
+        return self.api.find(CANARYROLLOUTS, "reviews")
+
+    @property
+    def phase(self) -> str:
+        return str(self.raw["status"]["phase"])
+
+
+async def stable() -> Operator:
+    """An operator that has adopted v1."""
+    operator = Operator()
+    await operator.passes(6)
+    assert operator.phase == "Stable"
+    operator.api.calls.clear()
+    return operator
+
+
+async def rolling_out() -> Operator:
+    """v2 is asked for, and the rollout has begun."""
+    operator = await stable()
+    operator.api.put(PODS, pod("reviews-v2-a", "v2"))
+    operator.edit(version="v2")
+    await operator.passes(1)
+    assert operator.phase == "Preparing"
+    return operator
+
+
+async def test_the_intent_is_stored_then_the_finalizer_held_then_the_mesh_written() -> None:
+    operator = await rolling_out()
+    assert [verb for verb, _, _ in operator.api.calls] == ["replace_status", "merge_patch", "json_patch", "create"]
+    assert operator.raw["metadata"]["finalizers"] == [FINALIZER]
+
+
+async def test_nothing_is_touched_where_the_intent_could_not_be_stored() -> None:
+    operator = await stable()
+    operator.api.put(PODS, pod("reviews-v2-a", "v2"))
+    operator.edit(version="v2")
+
+    def edited(verb: str, plural: str, name: str) -> None:
+        if verb == "replace_status":
+            operator.edit(paused=True)
+
+    operator.api.before = edited
+    assert await operator.passes(1) == CONFLICT_RETRY_SECONDS
+    assert [verb for verb, _, _ in operator.api.calls] == ["replace_status"]
+    assert operator.phase == "Stable"
+
+
+@pytest.mark.parametrize("verb", ["merge_patch", "json_patch"])
+async def test_a_write_that_fails_is_made_by_the_next_pass(verb: str) -> None:
+    operator = await stable()
+    operator.api.put(PODS, pod("reviews-v2-a", "v2"))
+    operator.edit(version="v2")
+
+    def away(called: str, plural: str, name: str) -> None:
+        if called == verb:
+            raise Unavailable(503, "ServiceUnavailable", "away")
+
+    operator.api.before = away
+    with pytest.raises(Unavailable):
+        await operator.passes(1)
+    assert (operator.phase, len(operator.api.find(DESTINATIONRULES, "reviews")["spec"]["subsets"])) == ("Preparing", 1)
+    operator.api.before = lambda *_: None
+    operator.restart()
+    await operator.passes(1)
+    assert operator.raw["metadata"]["finalizers"] == [FINALIZER]
+    assert len(operator.api.find(DESTINATIONRULES, "reviews")["spec"]["subsets"]) == 2
+
+
+async def test_a_status_that_cannot_be_read_is_never_overwritten_and_nothing_is_touched() -> None:
+    operator = await rolling_out()
+    item = copy.deepcopy(operator.raw)
+    for broken in ({"phase": "Flying"}, {**item["status"], "rollout": {**item["status"]["rollout"], "evidence": {"cursor": "soon"}}}):
+        before = operator.api.put(CANARYROLLOUTS, {**item, "status": broken})
+        operator.api.calls.clear()
+        assert await operator.passes(1) == MachineSettings().retry_interval
+        assert (operator.raw, operator.api.calls) == (before, [])
+
+
+async def test_a_spec_that_cannot_be_read_is_refused_with_the_field_and_touches_nothing() -> None:
+    operator = await rolling_out()
+    operator.edit(analysis={"maxErrorRate": "many"})
+    operator.api.calls.clear()
+    assert await operator.passes(1) is None
+    assert [verb for verb, _, _ in operator.api.calls] == ["replace_status"]
+    stalled = next(c for c in operator.raw["status"]["conditions"] if c["type"] == "Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "InvalidSpec")
+    assert stalled["message"].startswith("spec.analysis.maxErrorRate: 'many' is not a percentage")
+    assert operator.phase == "Preparing"
+
+
+async def test_a_pass_that_finds_nothing_new_writes_nothing() -> None:
+    operator = await stable()
+    assert await operator.passes(3) is None
+    assert operator.api.calls == []
+
+
+async def test_an_object_that_is_gone_ends_its_passes() -> None:
+    operator = await rolling_out()
+    operator.api.objects.pop((CANARYROLLOUTS.plural, NAMESPACE, "reviews"))
+    operator.api.calls.clear()
+    assert await operator.passes(1) is None
+    assert operator.api.calls == []
+
+
+async def test_istio_objects_that_may_not_be_read_are_neither_made_again_nor_patched() -> None:
+    operator = await rolling_out()
+
+    def unreadable(verb: str, plural: str, name: str) -> None:
+        if verb == "list" and plural in (VIRTUALSERVICES.plural, DESTINATIONRULES.plural):
+            raise Forbidden(403, "Forbidden", "no")
+
+    operator.api.before = unreadable
+    operator.api.calls.clear()
+    await operator.passes(3)
+    assert {plural for _, plural, _ in operator.api.calls} <= {"canaryrollouts", "events"}
+    assert "may not read Istio objects" in operator.raw["status"]["message"]
+
+
+async def test_the_younger_of_two_for_one_service_waits_without_touching_anything() -> None:
+    operator = Operator()
+    younger = copy.deepcopy(operator.raw)
+    younger["metadata"] |= {"name": "second", "uid": "uid-second", "creationTimestamp": "2024-01-02T00:00:00Z"}
+    operator.api.put(CANARYROLLOUTS, younger)
+    await operator.reconciler.reconcile(Key(NAMESPACE, "second"))
+    status = operator.api.find(CANARYROLLOUTS, "second")["status"]
+    assert (status["phase"], status["conditions"][0]["reason"]) == ("Pending", "ServiceClaimed")
+    assert "'reviews' already manages" in status["message"]
+
+
+async def test_the_proxies_get_their_whole_time_after_the_operator_was_away() -> None:
+    operator = await rolling_out()
+    operator.mesh.state = ProxyState.PENDING
+    await operator.passes(2)
+    operator.api.time += 3600
+    operator.restart()
+    await operator.passes(30)
+    assert operator.phase == "Preparing"
+    await operator.passes(60)
+    assert operator.phase == "RollingBack"
+
+
+async def test_a_gap_between_two_looks_is_time_in_which_nobody_looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = await rolling_out()
+    operator.mesh.state = ProxyState.PENDING
+    await operator.passes(2)
+    operator.api.time += 3600
+    later = time.monotonic() + GAP_SECONDS + 1
+    monkeypatch.setattr(observe, "time", SimpleNamespace(monotonic=lambda: later))
+    await operator.passes(30)
+    assert operator.phase == "Preparing"
+
+
+async def test_a_version_label_edited_in_mid_rollout_takes_no_pods_away() -> None:
+    operator = await rolling_out()
+    operator.edit(versionLabel="release")
+    await operator.passes(1)
+    assert operator.mesh.questions[-1].canary_workloads == ("reviews-v2",)
+
+
+async def test_the_provider_is_asked_once_per_interval_however_many_passes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = await rolling_out()
+    now = time.monotonic()
+    monkeypatch.setattr(observe, "time", SimpleNamespace(monotonic=lambda: now))
+    await operator.passes(5)
+    assert len(operator.mesh.questions) == 1
+    now += MachineSettings().poll_interval
+    await operator.passes(5)
+    assert len(operator.mesh.questions) == 2
