@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 from apiserver import ApiServer
 from canaryrollout.kube import client as module
+from canaryrollout.kube import config as configuration
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.config import ConfigError
 from canaryrollout.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, KindMissing, NotFound, PreconditionFailed, Unavailable
@@ -176,3 +177,17 @@ async def test_no_connection_and_no_answer_are_unavailable(apiserver: ApiServer,
 async def test_a_missing_kubeconfig_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no usable Kubernetes configuration"):
         await KubeClient.load(tmp_path / "nosuch")
+
+
+async def test_inside_a_cluster_the_service_account_of_the_pod_is_used(
+    apiserver: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text(apiserver.token)
+    monkeypatch.setattr(configuration, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(configuration, "SERVICE_CERT_FILENAME", str(apiserver.ca))
+    host, _, port = apiserver.url.removeprefix("https://").partition(":")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    async with await KubeClient.load() as client:
+        assert await client.get(NAMESPACES, None, "default") is not None
