@@ -155,6 +155,18 @@ async def test_a_rejected_configuration_is_reported_with_the_envoys_reason(place
     assert all(found == {20} for found in place.served_weights().values())
 
 
+async def test_a_client_that_stops_seeing_the_service_is_not_waited_for(place: Stage) -> None:
+    place.write_weight(10)
+    await place.in_sync()
+    spec = {"workloadSelector": {"labels": {"app": "productpage"}}, "egress": [{"hosts": ["istio-system/*"]}]}
+    metadata = {"name": "blind", "namespace": place.namespace}
+    place.mesh.apply({"apiVersion": "networking.istio.io/v1", "kind": "Sidecar", "metadata": metadata, "spec": spec})
+    place.write_weight(20)
+    report = await place.in_sync(60)
+    assert not any(proxy.proxy.startswith("productpage-") for proxy in report.proxies)
+    assert all(found == {20} for pod, found in place.served_weights().items() if not pod.startswith("productpage-"))
+
+
 @pytest.mark.alone
 async def test_with_two_istiods_both_have_to_vouch(mesh: Mesh) -> None:
     mesh.start_istiod(1)

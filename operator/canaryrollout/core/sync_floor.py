@@ -136,11 +136,9 @@ class Floor:
 
     def examined(self, label: int, nonces: frozenset[str], *, shown: bool, now: float) -> "Floor":
         """After a dump of the doubtful proxy; `nonces` as read before it."""
-        doubt = self.doubt
+        doubt = self.postponed(now).doubt
         if doubt is None or self.first is None:
             return self
-        patience = min(2 * doubt.patience, PATIENCE_LIMIT)
-        doubt = replace(doubt, look_at=now + patience, patience=patience)
         if not shown:
             return self.looked([(label, False)], now)
         if doubt.label is None or doubt.nonces != nonces or doubt.label < self.first <= label:
@@ -148,6 +146,13 @@ class Floor:
         elif self.first <= doubt.label < label:
             doubt = replace(doubt, over_at=now)
         return replace(self, doubt=doubt)
+
+    def postponed(self, now: float) -> "Floor":
+        """Look at the doubtful proxy again, but not soon."""
+        if self.doubt is None:
+            return self
+        patience = min(2 * self.doubt.patience, PATIENCE_LIMIT)
+        return replace(self, doubt=replace(self.doubt, look_at=now + patience, patience=patience))
 
 
 def newest(connections: Iterable[Connection]) -> int:

@@ -165,11 +165,15 @@ class IstiodSyncProver:
         generated = await self._client.generated(listed.istiod, proxy, memory.expectation) if connection else None
         if connection is None or generated is None:
             return
-        namespace = proxy.rpartition(".")[2]
-        state = scope_state(memory.expectation, generated, connection.kind, namespace)
-        shown = state is Scope.RELEVANT and shows(memory.expectation, generated)
-        floor = memory.floors[listed.istiod]
-        memory.floors[listed.istiod] = floor.examined(generated.push, connection.nonces, shown=shown, now=time.monotonic())
+        now, floor = time.monotonic(), memory.floors[listed.istiod]
+        state = scope_state(memory.expectation, generated, connection.kind, proxy.rpartition(".")[2])
+        if state is Scope.RELEVANT:
+            shown = shows(memory.expectation, generated)
+            memory.floors[listed.istiod] = floor.examined(generated.push, connection.nonces, shown=shown, now=now)
+            return
+        # Its scope may not be concerned any more: a representative has to tell.
+        memory.floors[listed.istiod] = floor.postponed(now)
+        memory.scopes.pop(next(scope for scope, members in listed.by_scope.items() if connection in members), None)
 
 
 def _with_problem(report: SyncReport, census: Census) -> SyncReport:
