@@ -280,6 +280,7 @@ def arena(
             if start:
                 operator.start()
             mesh.wait_ready(namespace)
+            mesh.wait_serving(namespace)
             if start:
                 place.wait(operator.ready, 30, "the operator")
             yield place

@@ -249,9 +249,7 @@ class Mesh:
         if via is not None:
             proxy = f"http://127.0.0.1:{http_proxy_port(self._ip(namespace, via))}"
         else:
-            gateway = self.pods(namespace, app=app)[0]
-            port = gateway["spec"]["containers"][0]["ports"][0]["containerPort"]
-            url, host = f"http://{gateway['status']['podIP']}:{port}/", sample.HOST
+            url, host = self._gateway_url(namespace, app), sample.HOST
         return load_generator.running(
             self.folder.shims / "meshkit",
             self.folder.sub("load"),
@@ -263,6 +261,24 @@ class Mesh:
             headers=headers,
             connection_churn=connection_churn,
         )
+
+    def wait_serving(self, namespace: str, timeout: float = 30.0, app: str = "ingressgateway") -> None:
+        """Wait until the namespace's gateway answers with 200: pods may be ready before the gateway knows their endpoints."""
+        request = urllib.request.Request(self._gateway_url(namespace, app), headers={"Host": sample.HOST})
+
+        def serving() -> bool:
+            try:
+                with urllib.request.urlopen(request, timeout=5) as answer:
+                    return bool(answer.status == 200)
+            except OSError:
+                return False
+
+        self.wait(serving, timeout, f"the gateway of {namespace} to serve")
+
+    def _gateway_url(self, namespace: str, app: str) -> str:
+        gateway = self.pods(namespace, app=app)[0]
+        port = gateway["spec"]["containers"][0]["ports"][0]["containerPort"]
+        return f"http://{gateway['status']['podIP']}:{port}/"
 
     def part(self, name: str) -> Part:
         """Any part by its name (see localmesh.parts)."""

@@ -24,6 +24,7 @@ def shop(mesh: Mesh) -> Iterator[Shop]:
         made.subsets("v1", "v2")
         made.route(0)
         mesh.wait_ready(namespace)
+        mesh.wait_serving(namespace)
         yield made
 
 
