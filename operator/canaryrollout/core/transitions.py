@@ -150,7 +150,8 @@ def promoted(context: Context) -> CanaryRolloutStatus:
     return status.model_copy(
         update={
             "stable_version": rollout.version,
-            "previous_version": rollout.stable,
+            # What was reverted may have been bad: it comes back only by a rollout with analysis.
+            "previous_version": "" if rollout.revert else rollout.stable,
             "routing": renewed,
             "rollout": None,
             "weight": 0,

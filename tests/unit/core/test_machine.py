@@ -87,6 +87,14 @@ def test_the_previous_version_comes_back_at_once_and_without_analysis() -> None:
     assert world.split() == {"v1": 100}
 
 
+def test_a_version_that_was_reverted_comes_back_only_with_analysis() -> None:
+    world = adopted().release("v2").run(until=lambda w: w.parsed.stable_version == "v2")
+    world.release("v1").run(until=lambda w: w.parsed.stable_version == "v1")
+    world.error_rate = {"v2": 0.5}
+    world.release("v2").run_to(Phase.ROLLED_BACK)
+    assert world.parsed.history[0].weight == 5
+
+
 def test_a_canary_without_ready_endpoints_never_gets_weight() -> None:
     world = adopted().release("v2", ready=0)
     world.versions["v2"] = pods("v2", ready=0, total=2)
