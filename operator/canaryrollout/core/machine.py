@@ -76,7 +76,7 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
         ),
         Phase.PAUSED: (
             *_ARMED,
-            Rule("Resumed", when.resumed_before_shifting, Phase.PREPARING, to.prepared_again),
+            Rule("Resumed", when.resumed_before_shifting, Phase.PREPARING, to.resumed),
             Rule("Resumed", when.resumed, Phase.SHIFTING, to.resumed),
         ),
         Phase.PROMOTING: (*_ARMED, Rule("Converged", when.converged, Phase.STABLE, to.promoted)),

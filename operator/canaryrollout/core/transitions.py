@@ -97,12 +97,7 @@ def reasserting(context: Context) -> CanaryRolloutStatus:
 
 
 def resumed(context: Context) -> CanaryRolloutStatus:
-    """Prove the step again and watch it anew."""
-    return _unproved(context, **_handled(context, resume=True))
-
-
-def prepared_again(context: Context) -> CanaryRolloutStatus:
-    """Paused before the first step: prove the clusters again."""
+    """Prove the step (before the first one: the clusters) again and watch it anew."""
     return _unproved(context, **_handled(context, resume=True))
 
 
