@@ -3,6 +3,7 @@
 The API carries no floats (they do not survive every client unchanged), the core computes with nothing else.
 """
 
+import math
 import re
 from datetime import UTC, datetime
 from typing import Annotated
@@ -12,8 +13,13 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 DURATION_PATTERN = r"^([0-9]+(ms|s|m|h))+$"
 RATIO_PATTERN = r"^([0-9]{1,2}([.][0-9]{1,6})?|100([.]0{1,6})?)%$"
 
+MULTIPLE_PATTERN = r"^([1-9][0-9]{0,2}([.][0-9]{1,3})?x|off)$"
+NUMBER_PATTERN = r"^-?[0-9]{1,15}([.][0-9]{1,9})?$"
+
 _DURATION_FORM = "write a number and a unit, such as 500ms, 30s, 5m or 1h30m"
 _RATIO_FORM = "write a percentage between 0% and 100%, such as 1% or 0.5%"
+_MULTIPLE_FORM = "write how many times, such as 2x or 1.5x, or off"
+_NUMBER_FORM = "write a decimal number as a string, such as 0.5 or 300"
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -50,6 +56,34 @@ def parse_ratio(value: str | float) -> float:
 def format_ratio(fraction: float) -> str:
     """The percentage of a fraction: 0.01 → "1%"."""
     return f"{fraction * 100:.6f}".rstrip("0").rstrip(".") + "%"
+
+
+def parse_multiple(value: str | float) -> float:
+    """The factor of a multiple: "2x" → 2.0, "off" → infinity. Raises ValueError with the accepted form."""
+    if isinstance(value, int | float):
+        return float(value)
+    if not re.fullmatch(MULTIPLE_PATTERN, value):
+        raise ValueError(f"{value!r} is not a multiple: {_MULTIPLE_FORM}")
+    return math.inf if value == "off" else float(value[:-1])
+
+
+def format_multiple(factor: float) -> str:
+    """The multiple of a factor: 2.0 → "2x"."""
+    return "off" if math.isinf(factor) else f"{factor:.3f}".rstrip("0").rstrip(".") + "x"
+
+
+def parse_number(value: str | float) -> float:
+    """The number of a decimal string. Raises ValueError with the accepted form."""
+    if isinstance(value, int | float):
+        return float(value)
+    if not re.fullmatch(NUMBER_PATTERN, value):
+        raise ValueError(f"{value!r} is not a number: {_NUMBER_FORM}")
+    return float(value)
+
+
+def format_number(value: float) -> str:
+    """The decimal string of a number: 0.5 → "0.5"."""
+    return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
 def parse_time(value: str | float) -> float:
@@ -93,3 +127,19 @@ Time = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """Seconds since the epoch in the program, RFC 3339 in the API."""
+
+Multiple = Annotated[
+    float,
+    BeforeValidator(parse_multiple),
+    PlainSerializer(format_multiple, return_type=str),
+    _explained(MULTIPLE_PATTERN, 16, _MULTIPLE_FORM),
+]
+"""A factor in the program (infinity: off), "2x" in the API."""
+
+Number = Annotated[
+    float,
+    BeforeValidator(parse_number),
+    PlainSerializer(format_number, return_type=str),
+    _explained(NUMBER_PATTERN, 32, _NUMBER_FORM),
+]
+"""A number in the program, a decimal string in the API."""

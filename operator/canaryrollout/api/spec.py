@@ -6,10 +6,11 @@ API server refuses most mistakes before the operator sees them. Every field has 
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, model_validator
 
-from canaryrollout.api.quantities import Duration, Ratio
+from canaryrollout.api.analysis import Analysis, AnalysisOverrides
+from canaryrollout.api.model import Model
+from canaryrollout.api.quantities import Duration
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 LABEL_VALUE = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
@@ -19,25 +20,6 @@ ServiceName = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABE
 # A version names a subset and an Envoy cluster: the label alphabet minus nothing, at most a label value long.
 Version = Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL_VALUE)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
-
-
-def _sure_enough(fraction: float) -> float:
-    if not 0.5 <= fraction < 1.0:
-        raise ValueError("confidence must be at least 50% and below 100%: write for example 95%")
-    return fraction
-
-
-Confidence = Annotated[
-    Ratio,
-    AfterValidator(_sure_enough),
-    WithJsonSchema({"type": "string", "pattern": r"^[5-9][0-9]([.][0-9]{1,6})?%$", "maxLength": 16}),
-]
-
-
-class Model(BaseModel):
-    """Immutable, camelCase in the API, unknown fields refused (the API server prunes them earlier)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class VirtualServiceRef(Model):
@@ -58,37 +40,12 @@ class DestinationRuleRef(Model):
     )
 
 
-class Analysis(Model):
-    """When the canary counts as healthy: limits, how much evidence a step needs, and what no evidence means."""
-
-    max_error_rate: Ratio = Field(default="1%", validate_default=True, description="Upper limit of the share of failed requests.")
-    max_p99_latency: Duration = Field(
-        default="500ms",
-        validate_default=True,
-        description="99 % of the canary's requests must be faster than this. Best on an edge of Istio's histogram.",
-    )
-    confidence: Confidence = Field(
-        default="95%",
-        validate_default=True,
-        description="How sure it must be that the canary is below its limits before a step passes; at least 50%.",
-    )
-    min_requests: int = Field(default=100, ge=1, le=1_000_000, description="Canary requests that a step must have seen before it can pass.")
-    min_duration: Duration = Field(
-        default="15s", validate_default=True, description="Shortest observation of a step, counted from the proof of its weights."
-    )
-    max_duration: Duration = Field(
-        default="30m", validate_default=True, description="Longest observation of a step; then it is inconclusive."
-    )
-    on_inconclusive: Literal["pause", "rollback", "promote"] = Field(
-        default="pause", description="What to do when a step has found no verdict within maxDuration."
-    )
-
-
 class Step(Model):
     """One step of the schedule."""
 
     weight: int = Field(ge=1, le=100, description="Percent of the service's traffic that the canary gets.")
     min_duration: Duration | None = Field(default=None, description="Overrides analysis.minDuration for this step.")
+    analysis: AnalysisOverrides | None = Field(default=None, description="What this step has otherwise than spec.analysis.")
 
 
 class Sync(Model):

@@ -6,16 +6,11 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
+from canaryrollout.api.evidence import Baseline, EvidenceState
+from canaryrollout.api.model import StatusModel as Model
 from canaryrollout.api.quantities import Time
-from canaryrollout.api.spec import Model as SpecModel
-
-
-class Model(SpecModel):
-    """Fields of a newer operator are ignored, so that a downgrade reads what it knows."""
-
-    model_config = ConfigDict(extra="ignore")
 
 
 class Phase(StrEnum):
@@ -115,7 +110,8 @@ class RolloutState(Model):
     reason: Annotated[str, Field(max_length=128)] = ""
     explanation: Annotated[str, Field(max_length=2048)] = ""
     revert: bool = Field(default=False, description="Goes back to the version that served before: one step, no analysis.")
-    evidence: dict[str, Any] | None = Field(default=None, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+    baseline: Baseline | None = Field(default=None, description="What stable was like in the hour before the rollout.")
+    evidence: EvidenceState | None = Field(default=None, description="What has been counted, and what it says.")
 
 
 class Handled(Model):

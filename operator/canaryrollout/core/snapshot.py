@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from canaryrollout.api.evidence import Baseline
+
 Raw = Mapping[str, Any]
 """A Kubernetes object as the API server sent it; foreign fields included."""
 
@@ -34,7 +36,9 @@ class VersionPods:
     """Pods that are ready endpoints of the Service (EndpointSlice condition ready, not terminating)."""
     workloads: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
-    """Pods in CrashLoopBackOff, as "POD: reason"."""
+    """Pods that cannot run (CrashLoopBackOff, image not found), as "POD: reason"."""
+    crashing: tuple[str, ...] = ()
+    """Pods whose containers end again and again, as "POD: reason, N restarts"."""
 
 
 class ProxyState(StrEnum):
@@ -119,13 +123,20 @@ class Reporter(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Requests that ended inside a slice; `slow` counts those above the latency threshold."""
+    """Requests that ended inside a slice.
+
+    A latency threshold between two edges of the histogram leaves some requests in doubt: `slow` are certainly slower than
+    the threshold (above the edge at or next above it), `not_fast` are not known to be faster (above the edge at or next below).
+    """
 
     total: float = 0.0
     errors: float = 0.0
     slow: float = 0.0
     timed: float = 0.0
-    """Requests in the latency histogram (its +Inf bucket), the denominator of `slow`."""
+    """Requests in the latency histogram (its +Inf bucket), the denominator of `slow` and `not_fast`."""
+    not_fast: float = 0.0
+    aborted: float = 0.0
+    """Requests whose client gave up before an answer (response code 0): nobody's fault by themselves, not among `errors`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,35 @@ class Slice:
     """5xx of the service's host whose workload the proxy does not know (UH, NC, NR): no version can be read off them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomMetricQuery:
+    """A custom metric with its template looked up: either `bad` and `total`, or `value`, are PromQL with placeholders."""
+
+    name: str
+    bad: str = ""
+    total: str = ""
+    value: str = ""
+    max_rate: float | None = None
+    """Upper limit of bad/total."""
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomSlice:
+    """What a custom metric says about the canary in (start, end], Prometheus time.
+
+    A ratio brings `bad` of `total`; a value brings `value`, as of `end`. A metric without data brings no slice, and a problem.
+    """
+
+    name: str
+    start: float
+    end: float
+    bad: float = 0.0
+    total: float = 0.0
+    value: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Poll:
     """A successful poll of the metrics provider.
@@ -149,9 +189,14 @@ class Poll:
     """
 
     time: float
-    """Prometheus time of the poll: the cursor for the next one."""
+    """Prometheus time up to which everything is counted: the cursor for the next poll."""
     slices: tuple[Slice, ...] = ()
     problems: tuple[Problem, ...] = ()
+    now: float | None = None
+    """Prometheus time at which it was asked; at or after `time` (None: the same), for slices end on a fixed grid."""
+    custom: tuple[CustomSlice, ...] = ()
+    baseline: Baseline | None = None
+    """Brought by the first poll of a rollout only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,5 +238,7 @@ class Snapshot:
     mesh: MeshObjects = MeshObjects()
     observed_mesh: bool = True
     """Whether the Istio objects could be read at all: no answer is not the same as no object."""
+    custom_metrics: tuple[CustomMetricQuery, ...] = ()
+    """spec.analysis.metrics, looked up; a metric that cannot be looked up is a problem."""
     sync: SyncReport | None = None
     poll: Poll | PollFailure | None = None

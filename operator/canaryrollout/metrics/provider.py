@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from canaryrollout.core.snapshot import Poll, PollFailure
+from canaryrollout.core.snapshot import CustomMetricQuery, Poll, PollFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,16 +15,25 @@ class Question:
     canary_workloads: tuple[str, ...]
     stable_workloads: tuple[str, ...]
     latency_threshold: float
-    """Seconds; a request at or above the matching histogram edge counts as slow."""
+    """Seconds; see Counts on thresholds between two edges of the histogram."""
     canary_pods: int = 0
     """Ready pods of the canary, each of which must be scraped."""
+    edges: tuple[float, ...] = ()
+    """Edges of the duration histogram in milliseconds, as the baseline found them; empty: Istio's default edges."""
+    canary_version: str = ""
+    stable_version: str = ""
+    metrics: tuple[CustomMetricQuery, ...] = ()
+    """Custom metrics of the canary."""
 
 
 class MetricsProvider(Protocol):
     """Counts requests in slices of Prometheus time."""
 
     async def poll(self, question: Question, cursor: float | None) -> Poll | PollFailure:
-        """Count what happened since `cursor` (Prometheus time of the last poll; None: only learn the time).
+        """Count what happened since `cursor` (Prometheus time of the last poll).
+
+        Slices end on the grid cursor + i x slice length, so that a poll that failed or was skipped changes no slice.
+        None as the cursor: learn the time, and the baseline (what the hour before was like), and count nothing.
 
         Never raises for a provider that fails or lies: PollFailure says why.
         """

@@ -1,0 +1,115 @@
+"""What the status remembers about the evidence: counts, running products, and what stable was like before the rollout.
+
+About 1 KB for a rollout; with it, a restart, a replayed poll or a skipped one changes no verdict.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from canaryrollout.api.model import StatusModel
+
+NO_STAKE = -99.0
+"""ln of a running product on which nothing is staked yet; e^-99 is nothing beside any stake."""
+
+Log = Annotated[float, Field(ge=NO_STAKE, le=1e6)]
+ABSOLUTE_BETS = 7
+RELATIVE_BETS = 7
+CATASTROPHE_BETS = 4
+AbsoluteLogs = Annotated[tuple[Log, ...], Field(min_length=ABSOLUTE_BETS, max_length=ABSOLUTE_BETS)]
+RelativeLogs = Annotated[tuple[Log, ...], Field(min_length=RELATIVE_BETS, max_length=RELATIVE_BETS)]
+CatastropheLogs = Annotated[tuple[Log, ...], Field(min_length=CATASTROPHE_BETS, max_length=CATASTROPHE_BETS)]
+Count = Annotated[float, Field(ge=0.0, le=2.0**53)]
+
+
+class Tally(StatusModel):
+    """Requests counted; `timed` is the denominator of `slow` and `notFast`."""
+
+    total: Count = 0.0
+    errors: Count = 0.0
+    timed: Count = 0.0
+    slow: Count = Field(default=0.0, description="Certainly slower than the threshold.")
+    not_fast: Count = Field(default=0.0, description="Not known to be faster than the threshold.")
+
+
+class Trouble(StatusModel):
+    """What has been counted since the canary last looked well: the window that an explanation speaks of."""
+
+    score: Annotated[float, Field(ge=0.0, le=1e6)] = Field(default=0.0, description="Page's cumulative sum; 0: the canary looks well.")
+    bad: Count = 0.0
+    total: Count = 0.0
+    stable_bad: Count = 0.0
+    stable_total: Count = 0.0
+
+
+class ReporterEvidence(StatusModel):
+    """One reporter's view. Logs are ln of the running products against the canary, one per alternative rate."""
+
+    errors: AbsoluteLogs = (NO_STAKE,) * ABSOLUTE_BETS
+    errors_relative: RelativeLogs = (NO_STAKE,) * RELATIVE_BETS
+    catastrophe: CatastropheLogs = (NO_STAKE,) * CATASTROPHE_BETS
+    slow: AbsoluteLogs = (NO_STAKE,) * ABSOLUTE_BETS
+    slow_relative: RelativeLogs = (NO_STAKE,) * RELATIVE_BETS
+    canary: Tally = Field(default=Tally(), description="The canary in the whole rollout.")
+    stable: Tally = Field(default=Tally(), description="Stable in the whole rollout.")
+    unattributed: Count = Field(default=0.0, description="Errors without a workload that were charged to the canary.")
+    step: Count = Field(default=0.0, description="The canary's requests in this step, before its proof too.")
+    step_stable: Count = 0.0
+    passed: Tally = Field(default=Tally(), description="The canary in the observed time of earlier steps.")
+    passing: Tally = Field(default=Tally(), description="The canary since this step's proof.")
+    errors_trouble: Trouble = Trouble()
+    latency_trouble: Trouble = Trouble()
+
+
+class CustomEvidence(StatusModel):
+    """What a custom metric has shown."""
+
+    name: Annotated[str, Field(max_length=40)]
+    logs: AbsoluteLogs = (NO_STAKE,) * ABSOLUTE_BETS
+    bad: Count = 0.0
+    total: Count = 0.0
+    passed_bad: Count = Field(default=0.0, description="In the observed time of earlier steps.")
+    passed_total: Count = 0.0
+    passing_bad: Count = Field(default=0.0, description="Since this step's proof.")
+    passing_total: Count = 0.0
+    value: float | None = Field(default=None, description="The latest value.")
+    outside: Annotated[int, Field(ge=0)] = Field(default=0, description="Slices in a row in which the value was outside its bounds.")
+    inside: Annotated[int, Field(ge=0)] = Field(default=0, description="Slices since this step's proof in which it was inside.")
+
+
+class EvidenceState(StatusModel):
+    """All that must survive a restart."""
+
+    cursor: float | None = Field(default=None, description="Prometheus time up to which everything is counted.")
+    weight_since: float | None = Field(default=None, description="Prometheus time from which the canary has had weight.")
+    cash: Annotated[float, Field(ge=0.0, le=1.0)] = Field(default=1.0, description="The part of the stake that is not placed yet.")
+    latency: float | None = Field(default=None, description="Seconds; the threshold by which slow requests were counted.")
+    source: ReporterEvidence = ReporterEvidence()
+    destination: ReporterEvidence = ReporterEvidence()
+    custom: Annotated[tuple[CustomEvidence, ...], Field(max_length=8)] = ()
+
+
+class ReporterBaseline(StatusModel):
+    """What one reporter has counted of stable in the baseline's span."""
+
+    requests: Count = 0.0
+    errors: Count = 0.0
+    timed: Count = 0.0
+    not_fast: Count = 0.0
+    error_burst: Annotated[float, Field(ge=0.0, le=1e6)] = Field(
+        default=1.0, description="Pearson's chi squared per degree of freedom of the errors: about the size of the clumps they come in."
+    )
+    slow_burst: Annotated[float, Field(ge=0.0, le=1e6)] = Field(default=1.0, description="The same of slow requests.")
+
+
+class Baseline(StatusModel):
+    """What stable was like before the rollout, usually in the hour before."""
+
+    seconds: Annotated[float, Field(ge=0.0)] = Field(default=0.0, description="The span; shorter where there is less history.")
+    scrape_interval: float | None = Field(default=None, description="Seconds, as measured; None: too few samples.")
+    unattributed: Count = Field(default=0.0, description="Errors of the service that no workload answered.")
+    edges: Annotated[tuple[float, ...], Field(max_length=64)] = Field(
+        default=(), description="Edges of the duration histogram in milliseconds."
+    )
+    source: ReporterBaseline | None = Field(default=None, description="As callers saw it; None: callers report nothing.")
+    destination: ReporterBaseline | None = Field(default=None, description="As the pods saw it; None: they report nothing.")
