@@ -1,0 +1,208 @@
+"""One simulated rollout: the operator's own machine, pass by pass, against traffic and a mesh in memory.
+
+Only the shell around `decide` is simulated: when a pass runs, what the proxies acknowledge, what the provider counts. Passes
+that could bring nothing new (questions to the control plane before the proxies follow) are left out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from canaryrollout.api.evidence import Baseline
+from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.api.status import CanaryRolloutStatus, Phase
+from canaryrollout.core.context import COUNTED, PROVING, Context
+from canaryrollout.core.decision import CreateObject, Decision, PatchObject
+from canaryrollout.core.evidence import Limits
+from canaryrollout.core.machine import MachineSettings, decide
+from canaryrollout.core.observation import limits_of
+from canaryrollout.core.snapshot import Expectation, Poll, ProxyState, ProxyStatus, Slice, Snapshot, SyncReport, VersionPods
+from canaryrollout.core.virtual_services import http_routes, subset_of, weight_of
+from canaryrollout.simulate.mesh import MemoryMesh
+
+SLICE_SECONDS = 5.0
+EPOCH = 1_700_000_000.0
+"""Where simulated time begins: status times have to be real times."""
+_BEGIN_SECONDS = 1.0
+"""How soon after a proof the provider may be asked again, as in controller.observe."""
+_ENDS = frozenset({Phase.STABLE, Phase.ROLLED_BACK, Phase.PAUSED, Phase.PENDING})
+_IN_SYNC = (ProxyStatus("gateway", ProxyState.SYNCED, "istiod"),)
+_STABLE = "stable"
+
+
+class Source(Protocol):
+    """Where the counts come from: simulated traffic, or history."""
+
+    def set_weight(self, weight: int) -> None:
+        """The proxies serve a new weight from now on."""
+
+    def run_to(self, time: float) -> None:
+        """Let time pass."""
+
+    def baseline(self) -> Baseline | None:
+        """What stable was like before the rollout."""
+
+    def slices(self, start: float, length: float, count: int) -> tuple[Slice, ...]:
+        """What the provider would count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shell:
+    """How the operator and the mesh around the machine behave. Seconds."""
+
+    machine: MachineSettings = MachineSettings()
+    sync_delay: float = 1.0
+    """From a write to the acknowledgement of all proxies; they serve it from then on."""
+    ingestion_delay: float = 0.5
+    """As metrics.istio.Sampling: slices end so long before a poll."""
+    longest: float = 86_400.0
+    """Give up after so long."""
+
+
+Watcher = Callable[[float, CanaryRolloutStatus], None]
+"""Called after each pass with the time and the status that was stored."""
+
+
+class Replay:
+    """A rollout to the version of a spec; `run` leaves the last status in `status`."""
+
+    def __init__(
+        self, spec: CanaryRolloutSpec, source: Source, shell: Shell, *, start: float = EPOCH, watch: Watcher | None = None
+    ) -> None:
+        stable = spec.stable_version if spec.stable_version not in (None, spec.version) else _STABLE
+        self.spec = spec.model_copy(update={"paused": False, "stable_version": stable})
+        self.shell = shell
+        self.source = source
+        self.now = self.started = start
+        self._pods = {version: _pods(spec, version) for version in (stable, spec.version)}
+        self.status, self.mesh = _adopted(self.spec, self._pods, shell.machine, start)
+        self.rolled_back_at: float | None = None
+        """When weight 0 was written."""
+        self.served_weight = 0
+        self._limits: Limits = limits_of(spec)
+        self._watch = watch
+        self._synced_from = start
+        self._polled = float("-inf")
+
+    def run(self) -> "Replay":
+        """To the rollout's end: promoted, rolled back or paused."""
+        while self.now - self.started < self.shell.longest:
+            decision = self._pass()
+            if decision.status.phase in _ENDS and decision.status.phase is self.status.phase and self._over():
+                break
+            self._advance(decision)
+        return self
+
+    def _over(self) -> bool:
+        return not (self.status.phase is Phase.STABLE and self.status.stable_version != self.spec.version)
+
+    def _pass(self) -> Decision:
+        decision = decide(self.spec, self.status, self._snapshot(), self.shell.machine)
+        self.status = decision.status
+        for action in decision.actions:
+            if isinstance(action, CreateObject | PatchObject):
+                self.mesh.write(action)
+                self._synced_from = self.now + self.shell.sync_delay
+                if self.rolled_back_at is None and self.status.phase is Phase.ROLLING_BACK:
+                    self.rolled_back_at = self.now
+        if self._watch is not None:
+            self._watch(self.now, self.status)
+        return decision
+
+    def _advance(self, decision: Decision) -> None:
+        """To the next pass that can bring something new."""
+        wait = decision.requeue_after
+        ahead = self.now + (self.shell.machine.retry_interval if wait is None else wait)
+        if self.now < self._synced_from and self.status.phase in PROVING:
+            ahead = max(self._synced_from, ahead)
+            if self.status.phase in COUNTED:
+                ahead = min(ahead, max(self._polled + self.shell.machine.poll_interval, self.now))
+        self._run_to(ahead)
+
+    def _run_to(self, time: float) -> None:
+        if self.now < self._synced_from <= time:
+            self.source.run_to(self._synced_from)
+            self.now = self._synced_from
+        if self.now >= self._synced_from:
+            self._serve()
+        self.source.run_to(time)
+        self.now = time
+
+    def _serve(self) -> None:
+        """The proxies have the weights that were written."""
+        service = next(iter(self.mesh.view.virtual_services), None)
+        canary = self.status.routing.canary_subset if self.status.routing else ""
+        entries = list(http_routes(service)[0].get("route") or []) if service else []
+        shares = {subset_of(entry): weight_of(entry, entries) for entry in entries}
+        if self.status.phase is Phase.STABLE and self.status.stable_version == self.spec.version:
+            return
+        weight = shares.get(canary, 0) if canary else 0
+        if weight != self.served_weight:
+            self.served_weight = weight
+            self.source.set_weight(weight)
+
+    def _snapshot(self) -> Snapshot:
+        seen = _snapshot(self.spec, self.mesh, self._pods, self.now)
+        context = Context(self.spec, self.status, seen, self.shell.machine.cluster_domain, limits=self._limits)
+        question = context.plan.question if context.plan is not None and self.status.phase in PROVING else None
+        sync = self._prove(question) if question is not None else None
+        return replace(seen, sync=sync, poll=self._poll())
+
+    def _prove(self, question: Expectation) -> SyncReport:
+        synced = self.now >= self._synced_from
+        return SyncReport(question, generated=synced, proxies=_IN_SYNC, workloads=frozenset())
+
+    def _poll(self) -> Poll | None:
+        rollout = self.status.rollout
+        if rollout is None or self.status.phase not in COUNTED:
+            return None
+        beginning = self.status.phase is Phase.ANALYSING and rollout.step is not None and rollout.step.observed_from is None
+        elapsed = self.now - self._polled
+        if elapsed < self.shell.machine.poll_interval * 0.95 and not (beginning and elapsed >= _BEGIN_SECONDS):
+            return None
+        self._polled = self.now
+        asked = self.now - self.shell.ingestion_delay
+        if rollout.evidence is None or rollout.evidence.cursor is None:
+            return Poll(asked, now=asked, baseline=self.source.baseline())
+        cursor = rollout.evidence.cursor
+        count = int((asked - cursor + 1e-6) // SLICE_SECONDS)
+        return Poll(cursor + count * SLICE_SECONDS, self.source.slices(cursor, SLICE_SECONDS, count), now=asked)
+
+
+def _snapshot(spec: CanaryRolloutSpec, mesh: MemoryMesh, versions: dict[str, VersionPods], now: float) -> Snapshot:
+    return Snapshot(
+        name=spec.service,
+        namespace="simulated",
+        uid="",
+        generation=1,
+        now=now,
+        service={"spec": {"selector": {"app": spec.service}}},
+        versions=versions,
+        finalizer_held=True,
+        mesh=mesh.view,
+    )
+
+
+def _pods(spec: CanaryRolloutSpec, version: str) -> VersionPods:
+    return VersionPods(total=2, ready=2, workloads=(f"{spec.service}-{version}",))
+
+
+def _adopted(
+    spec: CanaryRolloutSpec, pods: dict[str, VersionPods], settings: MachineSettings, now: float
+) -> tuple[CanaryRolloutStatus, MemoryMesh]:
+    """A stable version that serves everything, as the machine itself adopts it."""
+    resting = spec.model_copy(update={"version": spec.stable_version})
+    status, mesh = CanaryRolloutStatus(), MemoryMesh()
+    while status.phase is not Phase.STABLE:
+        seen = _snapshot(resting, mesh, pods, now)
+        context = Context(resting, status, seen, settings.cluster_domain, limits=limits_of(resting))
+        question = context.plan.question if context.plan is not None else None
+        sync = SyncReport(question, generated=True, proxies=_IN_SYNC) if question is not None else None
+        decision = decide(resting, status, replace(seen, sync=sync), settings)
+        if decision.status.phase is status.phase is Phase.PENDING:
+            raise ValueError(f"the rollout could not even begin: {decision.status.message}")
+        status = decision.status
+        for action in decision.actions:
+            if isinstance(action, CreateObject | PatchObject):
+                mesh.write(action)
+    return status, mesh
