@@ -5,7 +5,7 @@ that could bring nothing new (questions to the control plane before the proxies 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from canaryrollout.api.evidence import Baseline
@@ -50,7 +50,7 @@ class Source(Protocol):
 class Shell:
     """How the operator and the mesh around the machine behave. Seconds."""
 
-    machine: MachineSettings = MachineSettings()
+    machine: MachineSettings = field(default_factory=MachineSettings)
     sync_delay: float = 1.0
     """From a write to the acknowledgement of all proxies; they serve it from then on."""
     ingestion_delay: float = 0.5
@@ -143,10 +143,12 @@ class Replay:
 
     def _snapshot(self) -> Snapshot:
         seen = _snapshot(self.spec, self.mesh, self._pods, self.now)
+        poll = self._poll()
+        if self.status.phase not in PROVING:
+            return replace(seen, poll=poll)
         context = Context(self.spec, self.status, seen, self.shell.machine.cluster_domain, limits=self._limits)
-        question = context.plan.question if context.plan is not None and self.status.phase in PROVING else None
-        sync = self._prove(question) if question is not None else None
-        return replace(seen, sync=sync, poll=self._poll())
+        question = context.plan.question if context.plan is not None else None
+        return replace(seen, sync=self._prove(question) if question is not None else None, poll=poll)
 
     def _prove(self, question: Expectation) -> SyncReport:
         synced = self.now >= self._synced_from
