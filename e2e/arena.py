@@ -257,21 +257,29 @@ def _free_ports(count: int) -> list[int]:
 
 @contextlib.contextmanager
 def arena(
-    mesh: Mesh, prefix: str = "rollout", *, flags: Mapping[str, str] | None = None, start: bool = True, bystander: bool = False
+    mesh: Mesh,
+    prefix: str = "rollout",
+    *,
+    flags: Mapping[str, str] | None = None,
+    start: bool = True,
+    bystander: bool = False,
+    protocol: sample.Protocol = "http",
+    stable: Mapping[str, Any] | None = None,
 ) -> Iterator[Arena]:
     """A namespace with gateway, productpage and reviews v1, and a ready operator; all gone at the end.
 
-    `bystander` adds a client of reviews (app `bystander`) whose sidecar reaches istiod through a relay, so that it can be
-    cut off or frozen while the traffic of the others goes on.
+    productpage calls reviews by `protocol`; `stable` are faults and options of v1. `bystander` adds a client of reviews
+    (app `bystander`) whose sidecar reaches istiod through a relay, so that it can be cut off or frozen while the traffic of
+    the others goes on.
     """
     install(mesh)
     with mesh.namespace(prefix) as namespace:
         if bystander:
             mesh.apply(sample.workload(namespace, "bystander", "v1", annotations={XDS_RELAY_ANNOTATION: "true"}))
         mesh.apply(
-            sample.service(namespace, "reviews"),
-            *sample.reviews(namespace, "v1"),
-            *sample.productpage(namespace),
+            *(sample.grpc_service(namespace, "reviews") if protocol == "grpc" else [sample.service(namespace, "reviews")]),
+            *sample.reviews(namespace, "v1", **(stable or {})),
+            *sample.productpage(namespace, calls=protocol),
             *sample.ingress(namespace, mesh.gateway_port()),
         )
         operator = operator_for(mesh, namespace, flags)

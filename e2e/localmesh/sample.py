@@ -5,9 +5,12 @@ its pod template, so releasing a version is an ordinary Deployment of its own, a
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from localmesh.kube import Object
 from localmesh.podspec import PROXY_IMAGE, WORKLOAD_IMAGE, XDS_RELAY_ANNOTATION
+
+Protocol = Literal["http", "grpc"]
 
 PORT = 80
 """Port of every Service of the sample. The sidecar's HTTP proxy serves ports other than 80 under host names that
@@ -17,6 +20,7 @@ POD_PORT = 9080
 """Port of every pod of the sample; the sidecar listens there."""
 
 _WORKLOAD_BEHIND = "0.0.0.0:18080"
+GRPC_METHOD = "reviews.Reviews/Get"
 HOST = "bookinfo.example"
 """Host header that the ingress gateway routes to productpage."""
 
@@ -30,27 +34,36 @@ def namespace(name: str, labels: Mapping[str, str] | None = None) -> list[Object
             "apiVersion": "networking.istio.io/v1",
             "kind": "Sidecar",
             "metadata": {"name": "default", "namespace": name},
-            "spec": {
-                # Without traffic interception a sidecar listens only where it is told to.
-                "ingress": [
-                    {
-                        "port": {"number": POD_PORT, "protocol": "HTTP", "name": "http"},
-                        "defaultEndpoint": _WORKLOAD_BEHIND,
-                    }
-                ],
-                "egress": [{"hosts": ["./*"]}],
-            },
+            "spec": _sidecar("http"),
         },
     ]
 
 
-def service(namespace: str, name: str) -> Object:
+def _sidecar(protocol: Protocol) -> Object:
+    """Without traffic interception a sidecar listens only where it is told to."""
+    port = {"number": POD_PORT, "protocol": protocol.upper(), "name": protocol}
+    return {"ingress": [{"port": port, "defaultEndpoint": _WORKLOAD_BEHIND}], "egress": [{"hosts": ["./*"]}]}
+
+
+def service(namespace: str, name: str, protocol: Protocol = "http") -> Object:
+    """Service of an app; its port's name tells Istio the protocol."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": name, "namespace": namespace, "labels": {"app": name}},
-        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": PORT, "targetPort": POD_PORT}]},
+        "spec": {"selector": {"app": name}, "ports": [{"name": protocol, "port": PORT, "targetPort": POD_PORT}]},
     }
+
+
+def grpc_service(namespace: str, name: str) -> list[Object]:
+    """Service of an app that is called by gRPC, and what its sidecars need to speak HTTP/2 to it."""
+    sidecar = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "Sidecar",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"workloadSelector": {"labels": {"app": name}}} | _sidecar("grpc"),
+    }
+    return [service(namespace, name, "grpc"), sidecar]
 
 
 def workload(
@@ -91,24 +104,27 @@ def reviews(
     latency_ms: int = 0,
     slow_rate: float = 1.0,
     burst: int = 1,
+    capacity_rps: float = 0.0,
     annotations: Mapping[str, str] | None = None,
 ) -> list[Object]:
-    """A release of reviews. `error_rate` and `slow_rate` are shares of its answers (0..1)."""
+    """A release of reviews. `error_rate` and `slow_rate` are shares of its answers (0..1); of more than `capacity_rps`
+    requests per second and pod the rest fail too. A gRPC call fails with UNAVAILABLE, whatever `error_code` is."""
     env = {
         "ERROR_RATE": str(error_rate),
         "ERROR_CODE": str(error_code),
         "LATENCY_MS": str(latency_ms),
         "SLOW_RATE": str(slow_rate),
         "BURST": str(burst),
+        "CAPACITY_RPS": str(capacity_rps),
     }
     return [workload(namespace, "reviews", version, replicas=replicas, env=env, annotations=annotations)]
 
 
 def productpage(
-    namespace: str, *, replicas: int = 1, annotations: Mapping[str, str] | None = None, upstream: str = "reviews"
+    namespace: str, *, replicas: int = 1, annotations: Mapping[str, str] | None = None, calls: Protocol = "http"
 ) -> list[Object]:
-    """The client of reviews, with its Service: every request to it makes one to reviews."""
-    env = {"UPSTREAMS": f"http://{upstream}/"}
+    """The client of reviews, with its Service: every request to it makes one to reviews; one that fails there fails here."""
+    env = {"UPSTREAMS": f"grpc://reviews/{GRPC_METHOD}" if calls == "grpc" else "http://reviews/"}
     return [
         service(namespace, "productpage"),
         workload(namespace, "productpage", "v1", replicas=replicas, env=env, annotations=annotations),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from localmesh import Mesh, sample
 from localmesh.tests.shop import Shop
 
 SERVING_CHECK = Counter(v1=1)
@@ -31,6 +32,29 @@ def test_both_sides_of_a_request_count_it_under_istios_labels(shop: Shop) -> Non
 
 def _wait_for_count(shop: Shop, expected: int, labels: dict[str, str]) -> None:
     shop.mesh.wait(lambda: shop.count(**labels) == expected, 40, f"{expected} requests with {labels}")
+
+
+def test_a_failed_grpc_call_is_http_200_with_its_status_on_both_sides(mesh: Mesh) -> None:
+    with mesh.namespace("shop") as namespace:
+        mesh.apply(
+            *sample.grpc_service(namespace, "reviews"),
+            *sample.reviews(namespace, "v1", error_rate=0.7),
+            *sample.productpage(namespace, calls="grpc"),
+            *sample.ingress(namespace, mesh.gateway_port()),
+        )
+        shop = Shop(mesh, namespace)
+        mesh.wait_ready(namespace)
+        with mesh.load(namespace, rps=40) as load:
+            mesh.wait(lambda: len(load.failures()) >= 20)
+        answered = Counter(answer.status for answer in load.answers())
+        assert answered.keys() == {200, 503}
+        assert load.versions().keys() == {"v1"}
+        labels = {"destination_workload": "reviews-v1", "response_code": "200", "request_protocol": "grpc"}
+        for status, seen in (("0", answered[200]), ("14", answered[503])):
+            _wait_for_count(shop, seen, {"reporter": "source", "grpc_response_status": status, **labels})
+        # productpage's proxy has repeated calls that ended with UNAVAILABLE, as Istio has it do by default.
+        at_server = {"reporter": "destination", "grpc_response_status": "14", **labels}
+        mesh.wait(lambda: shop.count(**at_server) > 1.5 * answered[503], 40, "repeated calls")
 
 
 def test_requests_that_reach_no_pod_have_a_service_but_no_workload(shop: Shop) -> None:

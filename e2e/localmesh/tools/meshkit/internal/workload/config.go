@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,12 +19,14 @@ type Config struct {
 
 	ErrorRate float64       // ERROR_RATE, share of the requests that fail, 0..1
 	ErrorCode int           // ERROR_CODE, their status; 500
+	ErrorGRPC int           // ERROR_GRPC_STATUS, their status where they are gRPC calls; 14
 	Burst     int           // BURST, how many failures follow each other; 1
 	Latency   time.Duration // LATENCY_MS, added to slow requests
 	SlowRate  float64       // SLOW_RATE, share of the requests that are slow, 0..1; 1
+	Capacity  float64       // CAPACITY_RPS, requests per second above which requests fail; 0: no limit
 
-	Upstreams []string // UPSTREAMS, URLs called for each request, separated by commas
-	Proxy     *url.URL // HTTP_PROXY, the sidecar's HTTP proxy port
+	Upstreams []*url.URL // UPSTREAMS, http:// or grpc:// URLs called for each request, separated by commas
+	Proxy     *url.URL   // HTTP_PROXY, the sidecar's HTTP proxy port
 }
 
 // ConfigFromEnv reads the configuration through getenv, usually os.Getenv.
@@ -35,10 +38,12 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 		Pod:       getenv("POD_NAME"),
 		ErrorRate: env.share("ERROR_RATE", 0),
 		ErrorCode: env.integer("ERROR_CODE", http.StatusInternalServerError, 200, 599),
+		ErrorGRPC: env.integer("ERROR_GRPC_STATUS", grpcUnavailable, 1, 16),
 		Burst:     env.integer("BURST", 1, 1, 1_000_000),
 		Latency:   time.Duration(env.integer("LATENCY_MS", 0, 0, 600_000)) * time.Millisecond,
 		SlowRate:  env.share("SLOW_RATE", 1),
-		Upstreams: env.urls("UPSTREAMS"),
+		Capacity:  env.number("CAPACITY_RPS", 0, 0, 1_000_000),
+		Upstreams: env.urls("UPSTREAMS", "http", grpcScheme),
 		Proxy:     env.url("HTTP_PROXY"),
 	}
 	if config.Service == "" {
@@ -57,14 +62,16 @@ func (r *reader) fail(name, value, want string) {
 	r.errs = append(r.errs, fmt.Errorf("%s=%q: want %s", name, value, want))
 }
 
-func (r *reader) share(name string, unset float64) float64 {
+func (r *reader) share(name string, unset float64) float64 { return r.number(name, unset, 0, 1) }
+
+func (r *reader) number(name string, unset, low, high float64) float64 {
 	text := r.getenv(name)
 	if text == "" {
 		return unset
 	}
 	value, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(value >= 0 && value <= 1) {
-		r.fail(name, text, "a share between 0 and 1")
+	if err != nil || !(value >= low && value <= high) { // so that NaN is refused too
+		r.fail(name, text, fmt.Sprintf("a number from %v to %v", low, high))
 	}
 	return value
 }
@@ -81,12 +88,11 @@ func (r *reader) integer(name string, unset, low, high int) int {
 	return value
 }
 
-func (r *reader) urls(name string) []string {
-	var urls []string
+func (r *reader) urls(name string, schemes ...string) []*url.URL {
+	var urls []*url.URL
 	for text := range strings.SplitSeq(r.getenv(name), ",") {
 		if text = strings.TrimSpace(text); text != "" {
-			r.parse(name, text)
-			urls = append(urls, text)
+			urls = append(urls, r.parse(name, text, schemes...))
 		}
 	}
 	return urls
@@ -94,15 +100,15 @@ func (r *reader) urls(name string) []string {
 
 func (r *reader) url(name string) *url.URL {
 	if text := r.getenv(name); text != "" {
-		return r.parse(name, text)
+		return r.parse(name, text, "http")
 	}
 	return nil
 }
 
-func (r *reader) parse(name, text string) *url.URL {
+func (r *reader) parse(name, text string, schemes ...string) *url.URL {
 	parsed, err := url.Parse(text)
-	if err != nil || parsed.Scheme != "http" || parsed.Host == "" {
-		r.fail(name, text, "an http:// URL")
+	if err != nil || !slices.Contains(schemes, parsed.Scheme) || parsed.Host == "" {
+		r.fail(name, text, "a URL with "+strings.Join(schemes, ":// or ")+"://")
 	}
 	return parsed
 }

@@ -13,7 +13,7 @@ func TestErrorShareHoldsForEveryBurst(t *testing.T) {
 			faults := newFaults(Config{Pod: "reviews-1", ErrorRate: rate, Burst: burst})
 			failed := 0
 			for range requests {
-				if fails, _ := faults.next(); fails {
+				if fails, _ := faults.next(time.Time{}); fails {
 					failed++
 				}
 			}
@@ -30,7 +30,7 @@ func TestFailuresComeInRunsOfBurst(t *testing.T) {
 	faults := newFaults(Config{Pod: "reviews-1", ErrorRate: 0.05, Burst: 4})
 	run := 0
 	for range 10_000 {
-		if fails, _ := faults.next(); fails {
+		if fails, _ := faults.next(time.Time{}); fails {
 			run++
 			continue
 		}
@@ -46,7 +46,7 @@ func TestSlowRateIsTheShareOfSlowRequests(t *testing.T) {
 	faults := newFaults(Config{Pod: "reviews-1", Burst: 1, Latency: time.Second, SlowRate: 0.2})
 	slow := 0
 	for range requests {
-		if _, delay := faults.next(); delay == time.Second {
+		if _, delay := faults.next(time.Time{}); delay == time.Second {
 			slow++
 		} else if delay != 0 {
 			t.Fatalf("delay %v, want 0 or 1s", delay)
@@ -61,7 +61,7 @@ func TestPodNameDecidesTheSequence(t *testing.T) {
 	sequence := func(pod string) (fates []bool) {
 		faults := newFaults(Config{Pod: pod, ErrorRate: 0.5, Burst: 1})
 		for range 64 {
-			fails, _ := faults.next()
+			fails, _ := faults.next(time.Time{})
 			fates = append(fates, fails)
 		}
 		return fates
@@ -78,5 +78,21 @@ func TestPodNameDecidesTheSequence(t *testing.T) {
 	}
 	if same == len(first) {
 		t.Error("two pod names gave the same sequence")
+	}
+}
+
+func TestRequestsAboveTheCapacityFail(t *testing.T) {
+	const seconds = 60
+	for rps, want := range map[int]float64{15: 0, 20: 0, 40: 0.5, 80: 0.75} {
+		faults := newFaults(Config{Pod: "reviews-1", Burst: 1, Capacity: 20})
+		failed, begin := 0, time.Unix(0, 0)
+		for n := range rps * seconds {
+			if fails, _ := faults.next(begin.Add(time.Duration(n) * time.Second / time.Duration(rps))); fails {
+				failed++
+			}
+		}
+		if share := float64(failed) / float64(rps*seconds); math.Abs(share-want) > 0.02 {
+			t.Errorf("at %d requests/s a share of %.3f failed, want %.2f", rps, share, want)
+		}
 	}
 }

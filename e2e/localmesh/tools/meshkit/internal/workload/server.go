@@ -1,5 +1,5 @@
-// Package workload is the sample service of the local mesh: a small HTTP
-// server that calls its upstreams and mixes in errors and latency as its
+// Package workload is the sample service of the local mesh: a small HTTP and
+// gRPC server that calls its upstreams and mixes in errors and latency as its
 // version's pod template says.
 package workload
 
@@ -28,14 +28,17 @@ const (
 const usage = `usage: meshkit workload --listen IP:PORT
 
 GET /healthz is answered with 200. Every other path is answered with the JSON
-{"service", "version", "pod"} and the header x-SERVICE-version. Environment:
+{"service", "version", "pod"} and the header x-SERVICE-version; a gRPC call of
+any method with an empty message and the same header. Environment:
   SERVICE, VERSION, POD_NAME  who answers
   ERROR_RATE   share of the requests that fail, 0 to 1 (0)
   ERROR_CODE   their status (500)
+  ERROR_GRPC_STATUS  their status where they are gRPC calls (14)
   BURST        how many failures follow each other (1)
   LATENCY_MS   added to slow requests (0)
   SLOW_RATE    share of the requests that are slow, 0 to 1 (1)
-  UPSTREAMS    URLs called for each request, separated by commas
+  CAPACITY_RPS requests per second above which requests fail (no limit)
+  UPSTREAMS    http:// or grpc:// URLs called for each request, separated by commas
   HTTP_PROXY   proxy to call them through, such as a sidecar's
 `
 
@@ -66,12 +69,14 @@ func Main(ctx context.Context, args []string) error {
 // what runs finish, and returns nil.
 func Serve(ctx context.Context, listener net.Listener, config Config) error {
 	service := &service{
-		config:    config,
-		faults:    newFaults(config),
-		transport: newTransport(config),
-		header:    http.CanonicalHeaderKey("x-" + config.Service + "-version"),
+		config: config,
+		faults: newFaults(config),
+		client: newClient(config),
+		header: http.CanonicalHeaderKey("x-" + config.Service + "-version"),
 	}
-	server := &http.Server{Handler: service, ReadHeaderTimeout: 30 * time.Second}
+	server := &http.Server{Handler: service, ReadHeaderTimeout: 30 * time.Second, Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 
@@ -89,11 +94,11 @@ func Serve(ctx context.Context, listener net.Listener, config Config) error {
 }
 
 type service struct {
-	config    Config
-	faults    *faults
-	transport *http.Transport
-	header    string // X-<service>-Version
-	draining  atomic.Bool
+	config   Config
+	faults   *faults
+	client   *client
+	header   string // X-<service>-Version
+	draining atomic.Bool
 }
 
 // answer is the body of every response but /healthz.
@@ -110,7 +115,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if request.URL.Path == "/healthz" {
 		return
 	}
-	fails, delay := s.faults.next()
+	fails, delay := s.faults.next(time.Now())
 	if !pause(request.Context(), delay) {
 		return // the client has gone
 	}
@@ -121,6 +126,10 @@ func (s *service) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		status = upstream
 	}
 	w.Header().Set(s.header, s.config.Version)
+	if isGRPC(request) {
+		answerGRPC(w, s.grpcStatus(fails, status))
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	body := answer{Service: s.config.Service, Version: s.config.Version, Pod: s.config.Pod}
@@ -129,11 +138,24 @@ func (s *service) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 }
 
+// grpcStatus is the status of a call that fails by itself, or whose upstreams
+// have answered with an HTTP status.
+func (s *service) grpcStatus(fails bool, status int) int {
+	switch {
+	case fails:
+		return s.config.ErrorGRPC
+	case status >= http.StatusInternalServerError:
+		return grpcUnavailable
+	default:
+		return grpcOK
+	}
+}
+
 // callUpstreams calls every upstream in turn and returns the highest status.
 func (s *service) callUpstreams(versions http.Header, request *http.Request) int {
 	worst := 0
-	for _, url := range s.config.Upstreams {
-		worst = max(worst, call(s.transport, request, url, versions))
+	for _, upstream := range s.config.Upstreams {
+		worst = max(worst, s.client.call(request, upstream, versions))
 	}
 	return worst
 }

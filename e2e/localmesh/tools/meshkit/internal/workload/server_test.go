@@ -26,6 +26,15 @@ func start(t *testing.T, config Config) (url string, stop func() error) {
 	return "http://" + listener.Addr().String(), func() error { cancel(); return <-done }
 }
 
+func upstreams(t *testing.T, text string) []*url.URL {
+	t.Helper()
+	parsed, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []*url.URL{parsed}
+}
+
 func get(t *testing.T, url string, header http.Header) *http.Response {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodGet, url, nil)
@@ -81,7 +90,7 @@ func TestUpstreamsAreCalledAndTheirVersionsCopied(t *testing.T) {
 		w.Header().Set("x-other", "not copied")
 	}))
 	defer upstream.Close()
-	url, _ := start(t, Config{Service: "productpage", Version: "v1", Burst: 1, Upstreams: []string{upstream.URL}})
+	url, _ := start(t, Config{Service: "productpage", Version: "v1", Burst: 1, Upstreams: upstreams(t, upstream.URL)})
 	response := get(t, url, http.Header{
 		"X-Request-Id": {"id-1"}, "Traceparent": {"00-1-2-03"}, "X-B3-Traceid": {"b3"}, "End-User": {"jason"}, "X-Secret": {"no"},
 	})
@@ -105,7 +114,7 @@ func TestFailedUpstreamDecidesTheStatus(t *testing.T) {
 	refusing := httptest.NewServer(nil)
 	refusing.Close()
 	for upstream, want := range map[string]int{failing.URL: 503, refusing.URL: 502} {
-		url, _ := start(t, Config{Service: "productpage", Version: "v1", Burst: 1, Upstreams: []string{upstream}})
+		url, _ := start(t, Config{Service: "productpage", Version: "v1", Burst: 1, Upstreams: upstreams(t, upstream)})
 		if response := get(t, url, nil); response.StatusCode != want {
 			t.Errorf("status %d, want %d", response.StatusCode, want)
 		}
@@ -125,7 +134,7 @@ func TestUpstreamsAreCalledThroughTheProxy(t *testing.T) {
 	}})
 	defer proxy.Close()
 	proxyURL, _ := url.Parse(proxy.URL)
-	url, _ := start(t, Config{Service: "productpage", Burst: 1, Upstreams: []string{"http://reviews:9080/0"}, Proxy: proxyURL})
+	url, _ := start(t, Config{Service: "productpage", Burst: 1, Upstreams: upstreams(t, "http://reviews:9080/0"), Proxy: proxyURL})
 	response := get(t, url, nil)
 	if response.Header.Get("x-reviews-version") != "v1" {
 		t.Errorf("header %v", response.Header)
@@ -142,7 +151,7 @@ func TestStopFinishesWhatRuns(t *testing.T) {
 		<-release
 	}))
 	defer upstream.Close()
-	url, stop := start(t, Config{Service: "reviews", Version: "v1", Burst: 1, Upstreams: []string{upstream.URL}})
+	url, stop := start(t, Config{Service: "reviews", Version: "v1", Burst: 1, Upstreams: upstreams(t, upstream.URL)})
 	status := make(chan int, 1)
 	go func() {
 		response, err := http.Get(url)

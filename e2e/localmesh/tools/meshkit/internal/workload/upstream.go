@@ -5,12 +5,16 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
 
 // upstreamTimeout bounds one upstream call; above any latency a scenario sets.
 const upstreamTimeout = 15 * time.Second
+
+// grpcScheme in an upstream's URL asks for a gRPC call of its path.
+const grpcScheme = "grpc"
 
 // forwarded are the request headers passed on to upstreams: those the Bookinfo
 // sample forwards for tracing and for routing by user.
@@ -20,9 +24,14 @@ var forwarded = []string{
 	"X-Request-Id",
 }
 
-// newTransport keeps connections to the upstreams (or to the sidecar's proxy)
-// open between requests.
-func newTransport(config Config) *http.Transport {
+// client calls upstreams over HTTP/1.1 or gRPC and keeps its connections to
+// them (or to the sidecar's proxy) open between requests.
+type client struct {
+	http *http.Transport
+	grpc *http.Transport
+}
+
+func newClient(config Config) *client {
 	transport := &http.Transport{
 		MaxIdleConnsPerHost: 1024,
 		IdleConnTimeout:     90 * time.Second,
@@ -31,18 +40,18 @@ func newTransport(config Config) *http.Transport {
 	if config.Proxy != nil {
 		transport.Proxy = http.ProxyURL(config.Proxy)
 	}
-	return transport
+	return &client{http: transport, grpc: newGRPCTransport(config)}
 }
 
-// call sends one GET to an upstream on behalf of inbound, adds the version
+// call sends one request to an upstream on behalf of inbound, adds the version
 // headers of the answer to versions, and returns the status: 502 where there
 // is no complete answer.
-func call(transport http.RoundTripper, inbound *http.Request, url string, versions http.Header) int {
+func (c *client) call(inbound *http.Request, upstream *url.URL, versions http.Header) int {
 	ctx, cancel := context.WithTimeout(inbound.Context(), upstreamTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, upstream.String(), nil)
 	if err != nil {
-		log.Printf("upstream %s: %v", url, err)
+		log.Printf("upstream %s: %v", upstream, err)
 		return http.StatusBadGateway
 	}
 	for _, name := range forwarded {
@@ -50,22 +59,34 @@ func call(transport http.RoundTripper, inbound *http.Request, url string, versio
 			request.Header[name] = values
 		}
 	}
-	response, err := transport.RoundTrip(request)
+	send, transport := callHTTP, c.http
+	if upstream.Scheme == grpcScheme {
+		send, transport = callGRPC, c.grpc
+	}
+	status, header, err := send(transport, request)
 	if err != nil {
-		log.Printf("upstream %s: %v", url, err)
-		return http.StatusBadGateway
+		log.Printf("upstream %s: %v", upstream, err)
 	}
-	defer response.Body.Close()
-	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		log.Printf("upstream %s: %v", url, err)
-		return http.StatusBadGateway
-	}
-	for name, values := range response.Header {
+	for name, values := range header {
 		if isVersionHeader(name) {
 			versions[name] = values
 		}
 	}
-	return response.StatusCode
+	return status
+}
+
+// callHTTP sends a request and returns the status: 502 where there is no
+// complete answer.
+func callHTTP(transport http.RoundTripper, request *http.Request) (int, http.Header, error) {
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return http.StatusBadGateway, nil, err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return http.StatusBadGateway, nil, err
+	}
+	return response.StatusCode, response.Header, nil
 }
 
 // isVersionHeader reports whether name is X-<service>-Version.
