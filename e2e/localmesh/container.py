@@ -73,8 +73,8 @@ class Container:
         self._released.set()
 
     async def run(self, http: aiohttp.ClientSession) -> None:
-        """Keep the process running, by its restart policy, until cancelled."""
-        backoff = FIRST_BACKOFF
+        """Keep the process running, by its restart policy, until cancelled. The first restart is at once, as a kubelet's."""
+        backoff = 0.0
         while True:
             await self._released.wait()
             try:
@@ -97,10 +97,11 @@ class Container:
                 continue
             assert self.last is not None
             if self.last.finished_at - self.last.started_at > STABLE_AFTER:
-                backoff = FIRST_BACKOFF
-            self._set_waiting("CrashLoopBackOff", f"back-off {backoff:.0f}s restarting container {self.name}")
-            await asyncio.sleep(backoff)
-            backoff = min(backoff * 2, LONGEST_BACKOFF)
+                backoff = 0.0
+            if backoff:
+                self._set_waiting("CrashLoopBackOff", f"back-off {backoff:.0f}s restarting container {self.name}")
+                await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, LONGEST_BACKOFF) or FIRST_BACKOFF
 
     async def _watch(self, http: aiohttp.ClientSession) -> int:
         probing = asyncio.create_task(self._keep_probing(http))

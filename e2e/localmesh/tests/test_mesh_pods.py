@@ -70,6 +70,7 @@ def test_a_crashing_container_backs_off(mesh: Mesh) -> None:
         mesh.wait(lambda: _state(mesh, path).get("waiting", {}).get("reason") == "CrashLoopBackOff")
         last = mesh.get(path)["status"]["containerStatuses"][0]["lastState"]["terminated"]
         assert (last["exitCode"], last["reason"]) == (3, "Error")
+        mesh.wait(lambda: mesh.get(path)["status"]["containerStatuses"][0]["restartCount"] >= 3)
 
 
 def test_a_container_waits_for_its_config_map(mesh: Mesh) -> None:
