@@ -87,7 +87,10 @@ class OperatorProcess:
         prover = IstiodSyncProver(kube, settings.istio, namespaces=settings.namespaces_with_proxies)
         self._prover = prover
         self._prometheus = PrometheusClient(_endpoint(settings.prometheus), self._count_query)
-        provider = IstioPrometheus(self._prometheus, Sampling(scrape_interval=settings.prometheus.scrape_interval))
+        provider = IstioPrometheus(
+            self._prometheus,
+            Sampling(slice_length=settings.prometheus.poll_interval, scrape_interval=settings.prometheus.scrape_interval),
+        )
         observer = Observer(kube, prover, provider, machine)
         effects = Effects(kube, Recorder(kube, settings.identity))
         reconciler = Reconciler(kube, observer, effects, machine, self._metrics)

@@ -10,7 +10,7 @@ from canaryrollout.metrics.prometheus import PrometheusClient
 from canaryrollout.metrics.provider import Question
 from prometheus_server import SCRAPE_SECONDS, Pod, PrometheusServer
 
-SAMPLING = Sampling(scrape_interval=SCRAPE_SECONDS, ingestion_delay=0.5)
+SAMPLING = Sampling(slice_length=0.2, scrape_interval=SCRAPE_SECONDS, ingestion_delay=0.5)
 _names = (f"ns{number}" for number in itertools.count())
 
 
@@ -50,10 +50,10 @@ class Bookinfo:
             pod.set("istio_request_duration_milliseconds_bucket", {**self.labels(version, 200, reporter), "le": edge}, count)
 
     async def scraped(self, total: float | None, metric: str = "istio_requests_total") -> None:
-        """Wait until the sum of all counters in this namespace is there, and old enough to be counted."""
+        """Wait until the sum of all counters in this namespace is there, and in a slice that is complete."""
         query = f'sum({metric}{{destination_service=~".*{self.namespace}.*"}})'
         await asyncio.to_thread(self.server.await_value, query, total)
-        await asyncio.sleep(SAMPLING.ingestion_delay + 0.1)
+        await asyncio.sleep(SAMPLING.ingestion_delay + SAMPLING.slice_length + 0.1)
 
     async def poll(self) -> Poll | PollFailure:
         result = await self.provider.poll(self.question, self.cursor)
@@ -83,6 +83,8 @@ def total(counts: list[Counts]) -> Counts:
         errors=sum(c.errors for c in counts),
         slow=sum(c.slow for c in counts),
         timed=sum(c.timed for c in counts),
+        not_fast=sum(c.not_fast for c in counts),
+        aborted=sum(c.aborted for c in counts),
     )
 
 

@@ -1,29 +1,29 @@
 """Counts requests by Istio's standard metrics in Prometheus."""
 
 import asyncio
-import math
-import time as clock
 from dataclasses import dataclass
 
 from canaryrollout.core.snapshot import Poll, PollFailure, Problem
 from canaryrollout.metrics import queries, slices
+from canaryrollout.metrics.answers import Sample
+from canaryrollout.metrics.clock import PrometheusClock
 from canaryrollout.metrics.errors import PrometheusError
 from canaryrollout.metrics.prometheus import PrometheusClient
 from canaryrollout.metrics.provider import Question
 from canaryrollout.metrics.queries import SCRAPE_LABELS
 
-_LONGEST_SLICE_MS = 300_000
-"""Far inside the 15 minutes for which a series' last value is looked up before a slice."""
-
 _MOST_SLICES = 60
-_CLOCK_VALID_SECONDS = 60.0
+"""In one poll; the next goes on from there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
     """How Prometheus gets its samples. Seconds."""
 
+    slice_length: float = 5.0
+    """How much time one slice covers: the interval between two polls."""
     scrape_interval: float = 15.0
+    """As configured; what a baseline has measured counts before it."""
     ingestion_delay: float = 0.5
     """A scrape becomes visible when it is done, under the time of its start; a slice that reaches so far would miss it for ever.
 
@@ -31,39 +31,16 @@ class Sampling:
     """
     scrape_labels: tuple[str, ...] = SCRAPE_LABELS
 
-    @property
-    def oldest(self) -> float:
+    def oldest(self, measured: float | None) -> float:
         """The age above which a sample is stale: one scrape may fail, or be late."""
-        return 2.0 * self.scrape_interval + 5.0
-
-
-class PrometheusClock:
-    """Prometheus's time between two looks at it, by the local monotonic clock; never ahead of the real one."""
-
-    def __init__(self, client: PrometheusClient) -> None:
-        self._client = client
-        self._prometheus = 0
-        self._local = -math.inf
-        self._asking: asyncio.Task[None] | None = None
-
-    async def now(self) -> int:
-        """Milliseconds. All who ask while one answer is awaited share it. Raises PrometheusError."""
-        if clock.monotonic() - self._local > _CLOCK_VALID_SECONDS:
-            if self._asking is None or self._asking.done():
-                self._asking = asyncio.create_task(self._ask())
-            await asyncio.shield(self._asking)
-        return self._prometheus + int((clock.monotonic() - self._local) * 1000.0)
-
-    async def _ask(self) -> None:
-        self._prometheus = await self._client.now()
-        self._local = clock.monotonic()
+        return 2.0 * (measured or self.scrape_interval) + 5.0
 
 
 class IstioPrometheus:
     """A metrics.provider.MetricsProvider: three queries a poll, and one more a minute for the time.
 
-    After an outage the time since the cursor is divided into equal slices of at most five minutes (longer only after more
-    than five hours), which the same number of queries brings, so that nothing is lost, counted twice or judged as one burst.
+    Slices end on the grid cursor + i x slice length. A counter's growth since its last sample before a slice belongs to the
+    slice that holds the sample, so that nothing is lost or counted twice however late, often or seldom it is polled.
     """
 
     def __init__(self, client: PrometheusClient, sampling: Sampling) -> None:
@@ -73,40 +50,49 @@ class IstioPrometheus:
 
     async def poll(self, question: Question, cursor: float | None) -> Poll | PollFailure:
         """See MetricsProvider. A poll with a cursor takes at most twice the endpoint's time-out."""
+        if not question.canary_workloads and not question.stable_workloads:
+            return PollFailure(Problem("NoWorkloads", "the service has no pods whose requests could be counted"))
         try:
-            now = await self._clock.now() - round(self._sampling.ingestion_delay * 1000.0)
+            now = await self._clock.now()
             if cursor is None:
-                return Poll(time=now / 1000.0)
+                return Poll(time=self._visible(now) / 1000.0, now=now / 1000.0)
             return await self._count(question, round(cursor * 1000.0), now)
         except PrometheusError as error:
             return PollFailure(error.problem)
 
+    def _visible(self, now: int) -> int:
+        """Up to when all scrapes can be seen."""
+        return now - round(self._sampling.ingestion_delay * 1000.0)
+
     async def _count(self, question: Question, cursor: int, now: int) -> Poll | PollFailure:
-        if not question.canary_workloads and not question.stable_workloads:
-            return PollFailure(Problem("NoWorkloads", "the service has no pods whose requests could be counted"))
-        if now <= cursor:
+        if now < cursor:
             return PollFailure(
                 Problem("ClockBehind", f"Prometheus's clock is {(cursor - now) / 1000.0:.1f} s before what is counted already")
             )
-        ends = slice_ends(cursor, now)
-        asked = queries.build(question, ends.step, self._sampling.scrape_labels)
+        length, visible = round(self._sampling.slice_length * 1000.0), self._visible(now)
+        ends = slice_ends(cursor, visible, length)
+        asked = queries.build(question, length, self._sampling.scrape_labels)
+        latest = range(visible, visible + 1)
+        requests, durations, freshness = await self._evaluate((asked.requests, ends), (asked.durations, ends), (asked.freshness, latest))
+        counted, problems = slices.read_slices(question, length, requests, durations)
+        problems += slices.read_freshness(question, visible, freshness, self._sampling.oldest(question.scrape_interval))
+        return Poll(time=(ends[-1] if ends else cursor) / 1000.0, now=now / 1000.0, slices=counted, problems=problems)
+
+    async def _evaluate(self, *asked: tuple[str, range]) -> list[tuple[Sample, ...]]:
+        """The answers to all, at once. Raises PrometheusError where one fails."""
         failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                requests = group.create_task(self._client.evaluate(asked.requests, ends))
-                durations = group.create_task(self._client.evaluate(asked.durations, ends))
-                freshness = group.create_task(self._client.evaluate(asked.freshness, ends[-1:]))
+                tasks = [group.create_task(self._client.evaluate(query, times)) for query, times in asked if times]
         except* PrometheusError as failed:
             failure = failed.exceptions[0]
         if failure is not None:
             raise failure
-        counted, problems = slices.read_slices(question, ends.step, requests.result(), durations.result())
-        problems += slices.read_freshness(question, ends[-1], freshness.result(), self._sampling.oldest)
-        return Poll(time=ends[-1] / 1000.0, slices=counted, problems=problems)
+        answers = iter(tasks)
+        return [next(answers).result() if times else () for _, times in asked]
 
 
-def slice_ends(cursor: int, now: int) -> range:
-    """The ends of equal slices from `cursor` to `now` or less than a slice's rounding before it; milliseconds."""
-    count = min(math.ceil((now - cursor) / _LONGEST_SLICE_MS), _MOST_SLICES)
-    length = (now - cursor) // count
+def slice_ends(cursor: int, visible: int, length: int) -> range:
+    """The ends of the slices that are complete: cursor + i x length up to `visible`, but not too many; milliseconds."""
+    count = min(max(visible - cursor, 0) // length, _MOST_SLICES)
     return range(cursor + length, cursor + count * length + 1, length)

@@ -20,6 +20,8 @@ class Question:
     """Ready pods of the canary, each of which must be scraped."""
     edges: tuple[float, ...] = ()
     """Edges of the duration histogram in milliseconds, as the baseline found them; empty: Istio's default edges."""
+    scrape_interval: float | None = None
+    """Seconds, as the baseline measured it; None: as the settings say."""
     canary_version: str = ""
     stable_version: str = ""
     metrics: tuple[CustomMetricQuery, ...] = ()

@@ -5,16 +5,11 @@ Here each series' growth is its last value in the slice minus its last value bef
 that was not there before was born, and both count whole. Pods scraped more than once are merged before they are summed.
 """
 
-import re
 from dataclasses import dataclass
 
+from canaryrollout.metrics import edges
+from canaryrollout.metrics.promql import alternation, pattern, quote
 from canaryrollout.metrics.provider import Question
-
-EDGES = (
-    *(0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0),
-    *(30000.0, 60000.0, 300000.0, 600000.0, 1800000.0, 3600000.0),
-)
-"""Upper edges of Istio's duration histogram, in milliseconds, as Envoy has them by default."""
 
 SCRAPE_LABELS = ("instance", "job", "endpoint", "container", "prometheus", "prometheus_replica")
 """Labels that tell two scrapes of one pod apart and nothing else."""
@@ -42,17 +37,13 @@ class Queries:
 
 def build(question: Question, length: int, scrape_labels: tuple[str, ...] = SCRAPE_LABELS) -> Queries:
     """The queries for slices of `length` milliseconds."""
-    workloads = "|".join(_regex(name) for name in (*question.canary_workloads, *question.stable_workloads))
-    served = (
-        'reporter=~"source|destination"',
-        f"destination_workload_namespace={_quote(question.namespace)}",
-        f"destination_workload=~{_quote(workloads)}",
-    )
+    served = _served(question)
     # Requests that reached no pod have no workload and no namespace: only the host tells whose they were.
-    lost = ('reporter="source"', f'destination_workload="{UNKNOWN}"', f"destination_service=~{_quote(host_pattern(question))}")
+    lost = ('reporter="source"', f'destination_workload="{UNKNOWN}"', f"destination_service=~{quote(host_pattern(question))}")
     requests = _growth(REQUESTS, served, _OUTCOME, length, scrape_labels)
     unattributed = _growth(REQUESTS, lost, (*_OUTCOME, *_CALLED), length, scrape_labels)
-    buckets = (*served, f"le=~{_quote(_edge_pattern(latency_edge(question.latency_threshold)))}")
+    around = edges.enclosing(question.latency_threshold, question.edges)
+    buckets = (*served, f"le=~{quote(around.pattern)}")
     return Queries(
         requests=f"{requests} or {unattributed}",
         durations=_growth(DURATIONS, buckets, ("reporter", "destination_workload", "le"), length, scrape_labels),
@@ -60,9 +51,12 @@ def build(question: Question, length: int, scrape_labels: tuple[str, ...] = SCRA
     )
 
 
-def latency_edge(threshold: float) -> float | None:
-    """The histogram edge in milliseconds at or next above a threshold in seconds; None where the histogram ends below it."""
-    return next((edge for edge in EDGES if edge >= round(threshold * 1000.0, 6)), None)
+def _served(question: Question) -> tuple[str, ...]:
+    return (
+        'reporter=~"source|destination"',
+        f"destination_workload_namespace={quote(question.namespace)}",
+        f"destination_workload=~{quote(alternation((*question.canary_workloads, *question.stable_workloads)))}",
+    )
 
 
 def host_pattern(question: Question) -> str:
@@ -72,7 +66,7 @@ def host_pattern(question: Question) -> str:
     (NC, NR) the request's Host header, with a port perhaps. The short name means this service only to callers of its own
     namespace, which the reader of the answer has to check.
     """
-    return f"{_regex(question.service)}([.]{_regex(question.namespace)}([.]svc([.][-a-z0-9.]+)?)?)?(:[0-9]+)?"
+    return f"{pattern(question.service)}([.]{pattern(question.namespace)}([.]svc([.][-a-z0-9.]+)?)?)?(:[0-9]+)?"
 
 
 def _growth(metric: str, matchers: tuple[str, ...], by: tuple[str, ...], length: int, scrape_labels: tuple[str, ...]) -> str:
@@ -95,22 +89,3 @@ def _freshness(matchers: tuple[str, ...]) -> str:
 
 def _series(metric: str, matchers: tuple[str, ...]) -> str:
     return f"{metric}{{{','.join(matchers)}}}"
-
-
-def _edge_pattern(edge: float | None) -> str:
-    """Prometheus 3 writes 500 as "500.0" and 1800000 as "1.8e+06"; Envoy and Prometheus 2 write them plainly."""
-    if edge is None:
-        return "[+]Inf"
-    spellings = {f"{edge:.1f}", f"{edge:.1f}".removesuffix(".0"), f"{edge:g}"}
-    return "|".join([*sorted(_regex(spelling) for spelling in spellings), "[+]Inf"])
-
-
-def _regex(value: str) -> str:
-    """A pattern of RE2 that matches this text alone."""
-    return re.sub(r"[^A-Za-z0-9_-]", lambda match: "[.]" if match[0] == "." else f"\\x{{{ord(match[0]):x}}}", value)
-
-
-def _quote(text: str) -> str:
-    """A string literal of PromQL (Go's escapes)."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda match: f"\\x{ord(match[0]):02x}", escaped) + '"'

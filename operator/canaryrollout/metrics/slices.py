@@ -1,12 +1,14 @@
 """From the samples of a poll to counted slices, and to what is wrong with the data they come from."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from canaryrollout.core.snapshot import Counts, Problem, Reporter, Slice
-from canaryrollout.metrics import errors, queries
+from canaryrollout.metrics import errors
 from canaryrollout.metrics.answers import Sample
+from canaryrollout.metrics.edges import Enclosing, enclosing
 from canaryrollout.metrics.provider import Question
 
 _BAD_GRPC = frozenset({"2", "4", "12", "13", "14", "15"})
@@ -14,6 +16,9 @@ _BAD_GRPC = frozenset({"2", "4", "12", "13", "14", "15"})
 
 _NO_POD = frozenset({"UH", "UO", "UF", "NC", "NR", "DF"})
 """Envoy's response flags of requests that no pod has answered."""
+
+_CLIENT_GONE = "0"
+"""The response code of a request whose client gave up before there was one."""
 
 _HISTORY_LOST = 50.0
 """Below so many requests in series new to Prometheus, new series are just that: a new caller, a first 404."""
@@ -23,19 +28,30 @@ _HISTORY_LOST = 50.0
 class _Version:
     total: float = 0.0
     errors: float = 0.0
-    timed: float = 0.0
-    fast: float = 0.0
+    aborted: float = 0.0
     born: float = 0.0
-    measured: bool = False
-    """Whether the bucket of the threshold is there at all."""
+    buckets: dict[str, dict[float, float]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(float)))
+    """Cumulated counts by edge in milliseconds (infinity: all), for each workload."""
 
     @property
-    def counts(self) -> Counts:
-        if not self.measured:
-            return Counts(total=self.total, errors=self.errors)
-        # Buckets of a proxy that was restarted may have shrunk one without the other: never below none, never above all.
-        slow = min(max(self.timed - self.fast, 0.0), self.timed)
-        return Counts(total=self.total, errors=self.errors, slow=slow, timed=self.timed)
+    def measured(self) -> bool:
+        """Whether there is an edge at all."""
+        return any(len(buckets) > 1 for buckets in self.buckets.values())
+
+    def counts(self, around: Enclosing) -> Counts:
+        slow = timed = not_fast = 0.0
+        for buckets in self.buckets.values():
+            if len(buckets) > 1:
+                every = buckets[math.inf]
+                certain = 0.0 if around.above not in buckets else _beyond(every, buckets[around.above])
+                possible = every if around.below not in buckets else _beyond(every, buckets[around.below])
+                slow, timed, not_fast = slow + certain, timed + every, not_fast + max(certain, possible)
+        return Counts(total=self.total, errors=self.errors, slow=slow, timed=timed, not_fast=not_fast, aborted=self.aborted)
+
+
+def _beyond(every: float, within: float) -> float:
+    # Buckets of a proxy that was restarted may have shrunk one without the other: never below none.
+    return max(every - within, 0.0)
 
 
 @dataclass
@@ -59,13 +75,14 @@ def read_slices(
         _count_request(question, sample, pieces[sample.time, _reporter(sample)])
     for sample in durations:
         _count_duration(question, sample, pieces[sample.time, _reporter(sample)])
+    around = enclosing(question.latency_threshold, question.edges)
     kept = tuple(
         Slice(
             start=(end - length) / 1000.0,
             end=end / 1000.0,
             reporter=reporter,
-            canary=piece.canary.counts,
-            stable=piece.stable.counts,
+            canary=piece.canary.counts(around),
+            stable=piece.stable.counts(around),
             unattributed_errors=piece.unattributed,
         )
         for (end, reporter), piece in sorted(pieces.items(), key=lambda item: item[0])
@@ -112,9 +129,9 @@ def _latency_problems(question: Question, pieces: Iterable[_Piece]) -> list[Prob
     asked = [piece.canary for piece in pieces if piece.canary.total > 0.0]
     if not asked or any(version.measured for version in asked):
         return []
-    edge = queries.latency_edge(question.latency_threshold)
-    wanted = "reaches to no such threshold" if edge is None else f"lacks the edge {edge:g} ms"
-    return [Problem("NoLatencyBucket", f"the duration histogram of {_names(question)} {wanted}: latency cannot be judged")]
+    around = enclosing(question.latency_threshold, question.edges)
+    wanted = " or ".join(f"{edge:g} ms" for edge in sorted({edge for edge in (around.below, around.above) if edge is not None}))
+    return [Problem("NoLatencyBucket", f"the duration histogram of {_names(question)} lacks the edge {wanted}: latency cannot be judged")]
 
 
 def _count_request(question: Question, sample: Sample, piece: _Piece) -> None:
@@ -126,17 +143,19 @@ def _count_request(question: Question, sample: Sample, piece: _Piece) -> None:
         return
     version = _version(question, sample, piece)
     version.total += sample.value
-    version.errors += sample.value if bad else 0.0
+    if bad:
+        version.errors += sample.value
+    elif code == _CLIENT_GONE:
+        version.aborted += sample.value
     version.born += sample.value if "born" in sample.labels else 0.0
 
 
 def _count_duration(question: Question, sample: Sample, piece: _Piece) -> None:
-    version = _version(question, sample, piece)
-    if _label(sample, "le") == "+Inf":
-        version.timed += sample.value
-    else:
-        version.fast += sample.value
-        version.measured = True
+    try:
+        edge = float(_label(sample, "le"))
+    except ValueError:
+        raise errors.invalid("it has a bucket without an edge") from None
+    _version(question, sample, piece).buckets[_label(sample, "destination_workload")][edge] += sample.value
 
 
 def _reached_no_pod(question: Question, sample: Sample) -> bool:

@@ -30,33 +30,40 @@ async def provider() -> AsyncIterator[tuple[Hostile, IstioPrometheus]]:
         await client.close()
 
 
-async def test_without_a_cursor_only_the_time_is_asked_for(provider: tuple[Hostile, IstioPrometheus]) -> None:
+async def test_a_poll_takes_three_queries_and_the_clock_is_kept(provider: tuple[Hostile, IstioPrometheus]) -> None:
     server, metrics = provider
-    result = await metrics.poll(QUESTION, None)
-    assert isinstance(result, Poll)
-    assert NOW - 0.5 <= result.time < NOW + 5
-    assert [request.form["query"] for request in server.requests] == [["time()"]]
-
-
-async def test_a_poll_takes_three_queries_at_one_time_and_the_clock_is_kept(provider: tuple[Hostile, IstioPrometheus]) -> None:
-    server, metrics = provider
-    first = await metrics.poll(QUESTION, NOW - 5)
-    second = await metrics.poll(QUESTION, NOW - 5)
+    first = await metrics.poll(QUESTION, NOW - 7)
+    second = await metrics.poll(QUESTION, NOW - 7)
     assert len(server.requests) == 1 + 3 + 3
     assert isinstance(first, Poll)
     assert isinstance(second, Poll)
-    assert {float(request.form["time"][0]) for request in server.requests[1:4]} == {first.time}
-    assert {float(request.form["time"][0]) for request in server.requests[4:]} == {second.time}
+    assert first.time == second.time == NOW - 2
+    assert first.now is not None
+    assert NOW <= first.now < NOW + 5
+    counting = [request for request in server.requests if "offset" in request.form["query"][0]]
+    assert {request.form["time"][0] for request in counting} == {f"{NOW - 2:.3f}"}
 
 
-async def test_a_long_gap_takes_no_more_queries(provider: tuple[Hostile, IstioPrometheus]) -> None:
+async def test_a_poll_before_the_next_slice_is_complete_asks_only_how_fresh_the_data_is(
+    provider: tuple[Hostile, IstioPrometheus],
+) -> None:
+    server, metrics = provider
+    result = await metrics.poll(QUESTION, NOW - 1)
+    assert isinstance(result, Poll)
+    assert (result.time, result.slices) == (NOW - 1, ())
+    assert [problem.reason for problem in result.problems] == ["NoData"]
+    assert len(server.requests) == 2
+
+
+async def test_a_long_gap_takes_no_more_queries_and_is_caught_up_with_by_and_by(provider: tuple[Hostile, IstioPrometheus]) -> None:
     server, metrics = provider
     result = await metrics.poll(QUESTION, NOW - 3600)
     assert isinstance(result, Poll)
+    assert result.time == NOW - 3600 + 60 * 5
     ranged = [request for request in server.requests if "/query_range" in request.line]
     assert len(server.requests) == 4
     assert len(ranged) == 2
-    assert {request.form["end"][0] for request in ranged} == {f"{result.time:.3f}"}
+    assert {(request.form["end"][0], request.form["step"][0]) for request in ranged} == {(f"{result.time:.3f}", "5.000")}
 
 
 async def test_many_first_polls_share_one_look_at_the_clock(provider: tuple[Hostile, IstioPrometheus]) -> None:
@@ -71,7 +78,7 @@ async def test_any_failing_query_fails_the_whole_poll(bad: int) -> None:
     answers[bad] = raw("gone", "503 Service Unavailable")
     with serving(*answers) as server:
         client = PrometheusClient(PrometheusEndpoint(url=server.url, timeout=10, concurrency=1))
-        result = await IstioPrometheus(client, Sampling()).poll(QUESTION, NOW - 5)
+        result = await IstioPrometheus(client, Sampling()).poll(QUESTION, NOW - 7)
         await client.close()
     assert isinstance(result, PollFailure)
     assert result.problem.reason == "PrometheusRefused"
@@ -81,13 +88,13 @@ async def test_the_next_poll_after_a_failure_starts_afresh() -> None:
     with serving(raw("gone", "503 Service Unavailable"), the_time(), ok([])) as server:
         client = PrometheusClient(PrometheusEndpoint(url=server.url, timeout=10))
         metrics = IstioPrometheus(client, Sampling())
-        assert isinstance(await metrics.poll(QUESTION, NOW - 5), PollFailure)
-        assert isinstance(await metrics.poll(QUESTION, NOW - 5), Poll)
+        assert isinstance(await metrics.poll(QUESTION, NOW - 7), PollFailure)
+        assert isinstance(await metrics.poll(QUESTION, NOW - 7), Poll)
         await client.close()
 
 
 async def test_empty_answers_are_no_data(provider: tuple[Hostile, IstioPrometheus]) -> None:
-    result = await provider[1].poll(QUESTION, NOW - 5)
+    result = await provider[1].poll(QUESTION, NOW - 7)
     assert isinstance(result, Poll)
     assert [problem.reason for problem in result.problems] == ["NoData"]
 
@@ -101,15 +108,35 @@ async def test_a_canary_without_pods_is_no_data_and_a_service_without_any_is_no_
     assert result.problem.reason == "NoWorkloads"
 
 
-@given(cursor=st.integers(1_600_000_000_000, 1_700_000_000_000), gap=st.integers(1, 400_000_000))
-def test_slices_are_equal_and_leave_no_gap(cursor: int, gap: int) -> None:
-    ends = slice_ends(cursor, cursor + gap)
+VISIBLE = st.integers(-20_000, 2_000_000)
+
+
+@given(cursor=st.integers(1_600_000_000_000, 1_700_000_000_000), gap=VISIBLE, length=st.integers(100, 60_000))
+def test_slices_are_complete_and_leave_no_gap(cursor: int, gap: int, length: int) -> None:
+    ends = slice_ends(cursor, cursor + gap, length)
     starts = [cursor, *ends[:-1]]
-    assert all(end - start == ends.step for start, end in zip(starts, ends, strict=True))
-    assert 0 <= cursor + gap - ends[-1] < len(ends) <= 60
-    assert ends.step <= max(300_000, gap / 60)
+    assert all(end - start == length for start, end in zip(starts, ends, strict=False))
+    assert len(ends) <= 60
+    assert len(ends) == 60 or (ends[-1] if ends else cursor) + length > cursor + gap
+    assert not ends or ends[-1] <= cursor + gap
     assert all(later > earlier for earlier, later in itertools.pairwise(ends))
 
 
-def test_a_usual_poll_is_one_slice_up_to_now() -> None:
-    assert list(slice_ends(1_700_000_000_000, 1_700_000_005_017)) == [1_700_000_005_017]
+@given(looks=st.lists(st.tuples(st.integers(0, 400_000), st.booleans()), min_size=1, max_size=40))
+def test_polls_that_fail_come_late_or_twice_change_no_slice(looks: list[tuple[int, bool]]) -> None:
+    """However one polls, the slices are the first ones of those that a poll each five seconds brings."""
+    start = 1_700_000_000_123
+    cursor, found, now = start, [], start
+    for wait, succeeds in looks:
+        now += wait
+        ends = slice_ends(cursor, now, 5000)
+        assert ends == slice_ends(cursor, now, 5000)
+        if succeeds and ends:
+            found += list(ends)
+            cursor = ends[-1]
+    assert found == [start + 5000 * number for number in range(1, len(found) + 1)]
+
+
+def test_a_cursor_survives_its_way_through_the_status_to_the_millisecond() -> None:
+    for cursor in range(1_700_000_000_000, 1_700_000_002_000):
+        assert round(float(repr(cursor / 1000.0)) * 1000.0) == cursor

@@ -31,30 +31,6 @@ def test_only_the_rollouts_own_namespace_is_asked_for() -> None:
     assert all('destination_workload_namespace="bookinfo"' in part for part in attributed)
 
 
-@pytest.mark.parametrize(
-    ("threshold", "edge"),
-    [(0.5, 500), (0.4, 500), (0.25, 250), (0.2501, 500), (0.0001, 0.5), (1, 1000), (3600, 3600000), (3600.1, None), (0.1 + 0.2, 500)],
-)
-def test_a_threshold_is_taken_at_the_next_edge_up(threshold: float, edge: float | None) -> None:
-    assert queries.latency_edge(threshold) == edge
-
-
-def test_a_threshold_on_an_edge_is_not_moved_by_rounding() -> None:
-    assert [queries.latency_edge(edge / 1000.0) for edge in queries.EDGES] == list(queries.EDGES)
-
-
-@pytest.mark.parametrize(
-    ("threshold", "spellings"), [(0.5, ["500", "500.0"]), (0.0005, ["0.5"]), (1800, ["1800000", "1800000.0", "1.8e+06"])]
-)
-def test_every_spelling_of_an_edge_matches_and_no_other_edge_does(threshold: float, spellings: list[str]) -> None:
-    query = queries.build(replace(QUESTION, latency_threshold=threshold), 5000).durations
-    (pattern,) = set(re.findall(r'le=~"([^"]*)"', query))
-    pattern = re.sub(r"\\\\x\{([0-9a-f]+)\}", lambda match: re.escape(chr(int(match[1], 16))), pattern)
-    assert all(re.fullmatch(pattern, spelling) for spelling in [*spellings, "+Inf"])
-    others = {f"{edge:g}" for edge in queries.EDGES} | {f"{edge:.1f}" for edge in queries.EDGES}
-    assert [other for other in others - set(spellings) if re.fullmatch(pattern, other)] == []
-
-
 @pytest.mark.parametrize("hostile", ['a"} or up{b="', "a\\", 'a\\"', "a\nb", ".*", "a|b", "(", "a{2}"])
 def test_a_name_stays_inside_its_string(hostile: str) -> None:
     plain = queries.build(QUESTION, 5000)

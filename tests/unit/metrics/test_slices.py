@@ -39,7 +39,7 @@ def test_versions_and_reporters_are_told_apart() -> None:
     ]
     slices, _ = read_slices(QUESTION, 5000, samples, [bucket(12, "+Inf"), bucket(9, "500.0"), bucket(91, "+Inf", "reviews-v1")])
     assert slices == (
-        Slice(1_700_000_000, 1_700_000_005, Reporter.DESTINATION, Counts(12, 2, 3, 12), Counts(91, 1)),
+        Slice(1_700_000_000, 1_700_000_005, Reporter.DESTINATION, Counts(12, 2, 3, 12, 3), Counts(91, 1)),
         Slice(1_700_000_000, 1_700_000_005, Reporter.SOURCE, Counts(7), Counts()),
     )
 
@@ -54,12 +54,50 @@ def test_buckets_of_a_restarted_proxy_give_neither_negative_nor_too_many_slow_re
     assert (piece.canary.slow, piece.canary.timed) == (0, 3)
 
 
+def test_a_client_that_gave_up_is_counted_apart() -> None:
+    (piece,), _ = read_slices(QUESTION, 5000, [outcome(3, code="0"), outcome(4), outcome(2, code="500")], [])
+    assert piece.canary == Counts(total=9, errors=2, aborted=3)
+
+
+def test_a_threshold_between_edges_leaves_requests_in_doubt() -> None:
+    between = replace(QUESTION, latency_threshold=0.4)
+    (piece,), _ = read_slices(between, 5000, [outcome(20)], [bucket(20, "+Inf"), bucket(15, "500"), bucket(11, "250")])
+    assert (piece.canary.timed, piece.canary.slow, piece.canary.not_fast) == (20, 5, 9)
+
+
+def test_measured_edges_are_used() -> None:
+    measured = replace(QUESTION, edges=(100.0, 450.0, 700.0))
+    (piece,), problems = read_slices(measured, 5000, [outcome(20)], [bucket(20, "+Inf"), bucket(15, "700.0"), bucket(11, "450.0")])
+    assert (piece.canary.slow, piece.canary.not_fast, problems) == (5, 9, ())
+
+
+def test_a_threshold_below_all_edges_proves_nothing_fast_and_one_above_all_nothing_slow() -> None:
+    below = replace(QUESTION, latency_threshold=0.0001)
+    (piece,), problems = read_slices(below, 5000, [outcome(20)], [bucket(20, "+Inf"), bucket(15, "0.5")])
+    assert (piece.canary.slow, piece.canary.not_fast, problems) == (5, 20, ())
+    above = replace(QUESTION, latency_threshold=7200)
+    (piece,), problems = read_slices(above, 5000, [outcome(20)], [bucket(20, "+Inf"), bucket(15, "3600000")])
+    assert (piece.canary.slow, piece.canary.not_fast, problems) == (0, 5, ())
+
+
+def test_a_workload_without_buckets_is_not_taken_for_a_slow_one() -> None:
+    two = replace(QUESTION, canary_workloads=("reviews-v2", "reviews-v2b"))
+    durations = [bucket(20, "+Inf"), bucket(15, "500"), bucket(100, "+Inf", "reviews-v2b")]
+    (piece,), _ = read_slices(two, 5000, [outcome(20), outcome(100, "reviews-v2b")], durations)
+    assert (piece.canary.total, piece.canary.timed, piece.canary.slow) == (120, 20, 5)
+
+
+def test_a_bucket_without_an_edge_voids_the_answer() -> None:
+    with pytest.raises(PrometheusError):
+        read_slices(QUESTION, 5000, [outcome(1)], [bucket(1, "many")])
+
+
 def test_a_missing_bucket_is_a_problem_only_while_the_canary_has_requests() -> None:
     assert reasons(read_slices(QUESTION, 5000, [outcome(3)], [bucket(3, "+Inf")])[1]) == ["NoLatencyBucket"]
     assert reasons(read_slices(QUESTION, 5000, [outcome(0)], [bucket(0, "+Inf")])[1]) == []
-    beyond = replace(QUESTION, latency_threshold=7200)
-    (problem,) = read_slices(beyond, 5000, [outcome(3)], [bucket(3, "+Inf")])[1]
-    assert "reaches to no such threshold" in problem.message
+    between = replace(QUESTION, latency_threshold=0.4)
+    (problem,) = read_slices(between, 5000, [outcome(3)], [bucket(3, "+Inf")])[1]
+    assert "lacks the edge 250 ms or 500 ms" in problem.message
 
 
 def test_one_reporter_with_buckets_is_enough_to_judge_latency() -> None:
