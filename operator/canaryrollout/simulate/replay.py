@@ -11,11 +11,11 @@ from typing import Protocol
 from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
-from canaryrollout.core.context import COUNTED, PROVING, Context
+from canaryrollout.core.context import COUNTED, PROVING
 from canaryrollout.core.decision import CreateObject, Decision, PatchObject
-from canaryrollout.core.evidence import Limits
+from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.machine import MachineSettings, decide
-from canaryrollout.core.observation import limits_of
+from canaryrollout.core.plan import make_plan, target_of
 from canaryrollout.core.snapshot import Expectation, Poll, ProxyState, ProxyStatus, Slice, Snapshot, SyncReport, VersionPods
 from canaryrollout.core.virtual_services import http_routes, subset_of, weight_of
 from canaryrollout.simulate.mesh import MemoryMesh
@@ -79,7 +79,6 @@ class Replay:
         self.rolled_back_at: float | None = None
         """When weight 0 was written."""
         self.served_weight = 0
-        self._limits: Limits = limits_of(spec)
         self._watch = watch
         self._synced_from = start
         self._polled = float("-inf")
@@ -146,8 +145,7 @@ class Replay:
         poll = self._poll()
         if self.status.phase not in PROVING:
             return replace(seen, poll=poll)
-        context = Context(self.spec, self.status, seen, self.shell.machine.cluster_domain, limits=self._limits)
-        question = context.plan.question if context.plan is not None else None
+        question = _question(self.spec, self.status, seen, self.shell.machine)
         return replace(seen, sync=self._prove(question) if question is not None else None, poll=poll)
 
     def _prove(self, question: Expectation) -> SyncReport:
@@ -185,6 +183,14 @@ def _snapshot(spec: CanaryRolloutSpec, mesh: MemoryMesh, versions: dict[str, Ver
     )
 
 
+def _question(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, seen: Snapshot, settings: MachineSettings) -> Expectation | None:
+    """What the shell would ask the proxies now."""
+    if status.routing is None:
+        return None
+    host = ServiceHost(spec.service, seen.namespace, settings.cluster_domain)
+    return make_plan(target_of(status, spec, status.routing), status.routing, spec, host, seen.mesh).question
+
+
 def _pods(spec: CanaryRolloutSpec, version: str) -> VersionPods:
     return VersionPods(total=2, ready=2, workloads=(f"{spec.service}-{version}",))
 
@@ -197,8 +203,7 @@ def _adopted(
     status, mesh = CanaryRolloutStatus(), MemoryMesh()
     while status.phase is not Phase.STABLE:
         seen = _snapshot(resting, mesh, pods, now)
-        context = Context(resting, status, seen, settings.cluster_domain, limits=limits_of(resting))
-        question = context.plan.question if context.plan is not None else None
+        question = _question(resting, status, seen, settings) if status.phase in PROVING else None
         sync = SyncReport(question, generated=True, proxies=_IN_SYNC) if question is not None else None
         decision = decide(resting, status, replace(seen, sync=sync), settings)
         if decision.status.phase is status.phase is Phase.PENDING:

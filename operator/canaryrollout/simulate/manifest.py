@@ -1,0 +1,36 @@
+"""Reading the CanaryRollout to simulate."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from canaryrollout.api.spec import CanaryRolloutSpec
+
+
+class ManifestError(Exception):
+    """The file holds no valid CanaryRollout; the message says where and why, in one line."""
+
+
+def read_spec(path: Path) -> CanaryRolloutSpec:
+    """The spec of the one CanaryRollout in a YAML file. Raises ManifestError."""
+    try:
+        documents = list(yaml.safe_load_all(path.read_text()))
+    except OSError as error:
+        raise ManifestError(f"cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    found = [d for d in documents if isinstance(d, dict) and d.get("kind") == "CanaryRollout"]
+    if len(found) != 1:
+        raise ManifestError(f"{path} holds {len(found) or 'no'} objects of kind CanaryRollout: give a file with one")
+    return _parse(path, found[0].get("spec") or {})
+
+
+def _parse(path: Path, spec: Any) -> CanaryRolloutSpec:
+    try:
+        return CanaryRolloutSpec.model_validate(spec)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(("spec", *(str(name) for name in details["loc"])))
+        raise ManifestError(f"{path}: {where}: {str(details['msg']).removeprefix('Value error, ')}") from None
