@@ -31,7 +31,7 @@ _ONE_SOURCE: Any = {
 _RATIO_LIMIT: Any = {"rule": "!has(self.ratio) || has(self.maxRate)", "message": "a ratio needs maxRate, such as 1%"}
 _VALUE_LIMIT: Any = {"rule": "!has(self.value) || has(self.min) || has(self.max)", "message": "a value needs min, max or both"}
 _DURATIONS_ORDERED: Any = {
-    "rule": "duration(self.minDuration) <= duration(self.maxDuration)",
+    "rule": "!has(self.minDuration) || !has(self.maxDuration) || duration(self.minDuration) <= duration(self.maxDuration)",
     "message": "maxDuration must not be shorter than minDuration",
 }
 
