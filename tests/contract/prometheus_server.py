@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from apiserver import free_ports, wait_until
 from localmesh.binaries import ensure
 
 SCRAPE_SECONDS = 0.4
+_LINES_PER_SCRAPE = 20_000
 
 
 def series(metric: str, labels: Mapping[str, str]) -> str:
@@ -38,7 +39,11 @@ class Pod:
     jobs: tuple[str, ...] = ("pods",)
 
     def set(self, metric: str, labels: Mapping[str, str], value: float) -> None:
-        self.counters[series(metric, {**labels, "pod": self.name, "namespace": self.namespace})] = value
+        self.counters[self.series(metric, labels)] = value
+
+    def series(self, metric: str, labels: Mapping[str, str]) -> str:
+        """The series of this pod, in the text format."""
+        return series(metric, {**labels, "pod": self.name, "namespace": self.namespace})
 
 
 class Exporter:
@@ -50,6 +55,8 @@ class Exporter:
 
     def __init__(self) -> None:
         self.pods: list[Pod] = []
+        self.past: list[str] = []
+        """Lines with timestamps of their own, each shown once, and to the first job only."""
         self.lag = 0.0
         """Seconds that a scrape takes: so much later than its timestamp do its samples appear."""
         exporter = self
@@ -82,7 +89,10 @@ class Exporter:
     def page(self, job: str) -> str:
         counters = [f"{name} {value}" for pod in self.pods if job in pod.jobs for name, value in pod.counters.copy().items()]
         types = "# TYPE istio_requests_total counter\n# TYPE istio_request_duration_milliseconds histogram\n"
-        return types + "\n".join(sorted(counters)) + "\n"
+        past = []
+        if job == JOBS[0]:
+            past, self.past = self.past[:_LINES_PER_SCRAPE], self.past[_LINES_PER_SCRAPE:]
+        return types + "\n".join([*sorted(counters), *past]) + "\n"
 
     def configuration(self) -> str:
         """Prometheus's configuration; JSON is YAML."""
@@ -91,7 +101,13 @@ class Exporter:
         jobs = [
             {"job_name": job, "metrics_path": f"/{job}", "honor_labels": True, "static_configs": [{"targets": [target]}]} for job in JOBS
         ]
-        return json.dumps({"global": {"scrape_interval": interval, "scrape_timeout": interval}, "scrape_configs": jobs})
+        return json.dumps(
+            {
+                "global": {"scrape_interval": interval, "scrape_timeout": interval},
+                "scrape_configs": jobs,
+                "storage": {"tsdb": {"out_of_order_time_window": "3h"}},
+            }
+        )
 
 
 class PrometheusServer:
@@ -132,6 +148,13 @@ class PrometheusServer:
 
     def remove(self, pod: Pod) -> None:
         self.exporter.pods.remove(pod)
+
+    def remember(self, samples: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+        """Give series a past, (milliseconds, value) in order of time, and wait until Prometheus has it."""
+        lines = [f"{name} {value} {time}" for name, points in samples.items() for time, value in points]
+        self.exporter.past += lines
+        wait_until(lambda: not self.exporter.past, "Prometheus does not scrape the past", 60)
+        time.sleep(2 * SCRAPE_SECONDS)
 
     def value(self, query: str) -> float | None:
         """The one value of a query now, None where there is no series."""

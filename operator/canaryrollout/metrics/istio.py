@@ -3,8 +3,9 @@
 import asyncio
 from dataclasses import dataclass
 
+from canaryrollout.api.evidence import Baseline
 from canaryrollout.core.snapshot import Poll, PollFailure, Problem
-from canaryrollout.metrics import queries, slices
+from canaryrollout.metrics import baseline, errors, queries, slices
 from canaryrollout.metrics.answers import Sample
 from canaryrollout.metrics.clock import PrometheusClock
 from canaryrollout.metrics.errors import PrometheusError
@@ -14,6 +15,9 @@ from canaryrollout.metrics.queries import SCRAPE_LABELS
 
 _MOST_SLICES = 60
 """In one poll; the next goes on from there."""
+
+_BASELINE_TRIES = 3
+"""Then a rollout begins without knowing what was before: rather with a weaker bound than with no rollback armed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,22 +51,53 @@ class IstioPrometheus:
         self._client = client
         self._sampling = sampling
         self._clock = PrometheusClock(client)
+        self._failures: dict[tuple[str, str], int] = {}
+        """How often the history of a service could not be got, by namespace and service."""
 
     async def poll(self, question: Question, cursor: float | None) -> Poll | PollFailure:
-        """See MetricsProvider. A poll with a cursor takes at most twice the endpoint's time-out."""
+        """See MetricsProvider. Takes at most twice the endpoint's time-out: once for the time, once for the rest."""
         if not question.canary_workloads and not question.stable_workloads:
             return PollFailure(Problem("NoWorkloads", "the service has no pods whose requests could be counted"))
         try:
             now = await self._clock.now()
-            if cursor is None:
-                return Poll(time=self._visible(now) / 1000.0, now=now / 1000.0)
-            return await self._count(question, round(cursor * 1000.0), now)
+            return await (self._begin(question, now) if cursor is None else self._count(question, round(cursor * 1000.0), now))
         except PrometheusError as error:
             return PollFailure(error.problem)
 
     def _visible(self, now: int) -> int:
         """Up to when all scrapes can be seen."""
         return now - round(self._sampling.ingestion_delay * 1000.0)
+
+    async def _begin(self, question: Question, now: int) -> Poll:
+        """The first poll of a rollout. Its hour of history may be more than this Prometheus can give: we ask a few times only."""
+        end = self._visible(now)
+        latest = range(end, end + 1)
+        deadline = asyncio.get_running_loop().time() + self._client.timeout
+        failures = self._failures.pop((question.namespace, question.service), 0)
+        known, interval, freshness = await self._evaluate(
+            (queries.known_edges(question), latest),
+            (queries.scrape_interval(question), latest),
+            (queries.build(question, baseline.SLICE_MS, self._sampling.scrape_labels).freshness, latest),
+            deadline=deadline,
+        )
+        problems = slices.read_freshness(question, end, freshness, self._sampling.oldest(question.scrape_interval))
+        stable = baseline.of_stable(question, known)
+        try:
+            before = await self._look_back(stable, end, known, interval, deadline)
+        except PrometheusError:
+            if failures + 1 < _BASELINE_TRIES:
+                self._failures[question.namespace, question.service] = failures + 1
+                raise
+            before = Baseline(edges=stable.edges)
+        return Poll(time=end / 1000.0, now=now / 1000.0, baseline=before, problems=problems)
+
+    async def _look_back(
+        self, stable: Question, end: int, known: tuple[Sample, ...], interval: tuple[Sample, ...], deadline: float
+    ) -> Baseline:
+        asked = queries.build(stable, baseline.SLICE_MS, self._sampling.scrape_labels)
+        hour = baseline.times(end)
+        requests, durations = await self._evaluate((asked.requests, hour), (asked.durations, hour), deadline=deadline)
+        return baseline.read(stable, end, baseline.Answers(requests, durations, known, interval))
 
     async def _count(self, question: Question, cursor: int, now: int) -> Poll | PollFailure:
         if now < cursor:
@@ -78,14 +113,16 @@ class IstioPrometheus:
         problems += slices.read_freshness(question, visible, freshness, self._sampling.oldest(question.scrape_interval))
         return Poll(time=(ends[-1] if ends else cursor) / 1000.0, now=now / 1000.0, slices=counted, problems=problems)
 
-    async def _evaluate(self, *asked: tuple[str, range]) -> list[tuple[Sample, ...]]:
-        """The answers to all, at once. Raises PrometheusError where one fails."""
+    async def _evaluate(self, *asked: tuple[str, range], deadline: float | None = None) -> list[tuple[Sample, ...]]:
+        """The answers to all, at once. Raises PrometheusError where one fails, or is not there by the deadline (loop time)."""
         failure: Exception | None = None
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.timeout_at(deadline), asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._client.evaluate(query, times)) for query, times in asked if times]
         except* PrometheusError as failed:
             failure = failed.exceptions[0]
+        except* TimeoutError:
+            failure = errors.timed_out(self._client.timeout)
         if failure is not None:
             raise failure
         answers = iter(tasks)

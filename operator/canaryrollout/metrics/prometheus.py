@@ -42,6 +42,11 @@ class PrometheusClient:
         self._free = asyncio.Semaphore(endpoint.concurrency)
         self._threads = ThreadPoolExecutor(endpoint.concurrency, thread_name_prefix="prometheus")
 
+    @property
+    def timeout(self) -> float:
+        """Seconds that a query may take."""
+        return self._endpoint.timeout
+
     async def now(self) -> int:
         """Prometheus's own time."""
         return round(answers.scalar(await self._ask("time()", {})) * 1000)

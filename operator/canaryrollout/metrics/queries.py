@@ -51,12 +51,28 @@ def build(question: Question, length: int, scrape_labels: tuple[str, ...] = SCRA
     )
 
 
+def known_edges(question: Question) -> str:
+    """One series for each label `le` of the service's duration histogram."""
+    return f"group by(le)({_series(DURATIONS, _served(question))})"
+
+
+def scrape_interval(question: Question) -> str:
+    """Seconds between two samples of stable's series: their median in five minutes, or else in one."""
+    stable = _series(REQUESTS, (*_served(question)[:2], _workloads(question.stable_workloads)))
+    medians = [f"quantile(0.5,{seconds}/(count_over_time({stable}[{seconds}s]) and ({stable} offset {seconds}s)))" for seconds in (300, 60)]
+    return " or ".join(medians)
+
+
 def _served(question: Question) -> tuple[str, ...]:
     return (
         'reporter=~"source|destination"',
         f"destination_workload_namespace={quote(question.namespace)}",
-        f"destination_workload=~{quote(alternation((*question.canary_workloads, *question.stable_workloads)))}",
+        _workloads((*question.canary_workloads, *question.stable_workloads)),
     )
+
+
+def _workloads(names: tuple[str, ...]) -> str:
+    return f"destination_workload=~{quote(alternation(names))}"
 
 
 def host_pattern(question: Question) -> str:

@@ -98,25 +98,29 @@ def read_freshness(question: Question, time: int, samples: Sequence[Sample], old
         for sample in samples
         if _label(sample, "destination_workload") in question.canary_workloads
     ]
-    if not ages:
-        return (Problem("NoData", f"Prometheus has no requests to {_names(question)}: there were none, or its proxies are not scraped"),)
+    pods = [sample.labels.get("pod", "") for sample in samples if _reporter(sample) is Reporter.DESTINATION]
     problems = []
+    if not ages:
+        said = f"Prometheus has no requests to {_names(question)}: there were none, or its proxies are not scraped"
+        problems.append(Problem("NoData", said))
     for reporter in Reporter:
         newest = min((age for age, of, _ in ages if of is reporter), default=0.0)
         if newest > oldest:
             problems.append(Problem("Stale", f"the newest sample of {_names(question)} (reporter={reporter}) is {newest:.0f} s old"))
-    if any(_reporter(sample) is Reporter.DESTINATION for sample in samples):
-        problems += _pod_problems(question, {pod for age, of, pod in ages if of is Reporter.DESTINATION and age <= oldest})
+    if "" in pods:
+        said = "the series of the service's pods carry no label pod: requests of several pods cannot be told apart"
+        problems.append(Problem("PodLabelMissing", said))
+    elif ages and pods:
+        fresh = {pod for age, of, pod in ages if of is Reporter.DESTINATION and age <= oldest}
+        problems += _pods_not_scraped(question, len(fresh))
     return tuple(problems)
 
 
-def _pod_problems(question: Question, pods: set[str]) -> list[Problem]:
-    if "" in pods:
-        return [Problem("PodLabelMissing", "the series of the canary carry no label pod: requests of several pods cannot be told apart")]
-    if len(pods) < question.canary_pods:
-        said = f"{len(pods)} of {question.canary_pods} pods of {_names(question)} report requests to Prometheus"
-        return [Problem("PodNotScraped", f"{said}: the others are not scraped, or have had no request yet")]
-    return []
+def _pods_not_scraped(question: Question, scraped: int) -> list[Problem]:
+    if scraped >= question.canary_pods:
+        return []
+    said = f"{scraped} of {question.canary_pods} pods of {_names(question)} report requests to Prometheus"
+    return [Problem("PodNotScraped", f"{said}: the others are not scraped, or have had no request yet")]
 
 
 def _history_problems(pieces: Iterable[_Piece]) -> list[Problem]:

@@ -180,3 +180,14 @@ def test_callers_alone_are_enough_where_no_proxy_of_the_service_reports() -> Non
 
 def test_series_without_a_pod_label_are_a_problem() -> None:
     assert reasons(read_freshness(QUESTION, END, [scrape(3)], 35)) == ["PodLabelMissing"]
+
+
+def test_a_missing_pod_label_shows_before_the_canary_has_its_first_request() -> None:
+    assert reasons(read_freshness(QUESTION, END, [scrape(3, "reviews-v1")], 35)) == ["NoData", "PodLabelMissing"]
+
+
+def test_one_of_three_pods_that_is_not_scraped_is_a_problem() -> None:
+    three = replace(QUESTION, canary_pods=3)
+    two = [scrape(3, pod="a"), scrape(3, pod="b")]
+    assert reasons(read_freshness(three, END, two, 35)) == ["PodNotScraped"]
+    assert read_freshness(three, END, [*two, scrape(9, pod="c")], 35) == ()

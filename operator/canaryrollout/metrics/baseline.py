@@ -1,0 +1,90 @@
+"""What stable was like in the hour before a rollout: how many requests failed or were slow, and in what clumps.
+
+Counted as a rollout's slices are, with resets, newborn series and losses of history; evaluated as two range queries.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from canaryrollout.api.evidence import Baseline, ReporterBaseline
+from canaryrollout.core.snapshot import Reporter, Slice
+from canaryrollout.metrics import edges, slices
+from canaryrollout.metrics.answers import Sample
+from canaryrollout.metrics.provider import Question
+
+SPAN_MS = 3_600_000
+SLICE_MS = 15_000
+
+_MOST_EDGES = 64
+_MOST_BURST = 1e6
+_MOST_COUNT = 2.0**53
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Of queries.build on `times` for stable alone, queries.known_edges and queries.scrape_interval."""
+
+    requests: Sequence[Sample]
+    durations: Sequence[Sample]
+    edges: Sequence[Sample]
+    scrape_interval: Sequence[Sample]
+
+
+def times(end: int) -> range:
+    """The ends of the slices of the hour up to `end`; milliseconds."""
+    return range(end - SPAN_MS + SLICE_MS, end + 1, SLICE_MS)
+
+
+def of_stable(question: Question, known: Sequence[Sample]) -> Question:
+    """The question about stable alone, by the edges that are known."""
+    return replace(question, canary_workloads=(), edges=_edges(question, known))
+
+
+def read(question: Question, end: int, answers: Answers) -> Baseline:
+    """`question` is that of `of_stable`. Raises PrometheusError."""
+    counted, _ = slices.read_slices(question, SLICE_MS, answers.requests, answers.durations)
+    own = [sample for sample in answers.requests if sample.labels.get("destination_workload") in question.stable_workloads]
+    reporters = {sample.labels.get("reporter") for sample in own}
+    first = min((sample.time for sample in own), default=end + SLICE_MS)
+    return Baseline(
+        seconds=(end - first + SLICE_MS) / 1000.0,
+        scrape_interval=next((round(sample.value, 3) for sample in answers.scrape_interval), None),
+        unattributed=_sum(piece.unattributed_errors for piece in counted),
+        edges=question.edges,
+        source=_of(Reporter.SOURCE, counted) if Reporter.SOURCE in reporters else None,
+        destination=_of(Reporter.DESTINATION, counted) if Reporter.DESTINATION in reporters else None,
+    )
+
+
+def burst(counted: Sequence[tuple[float, float]]) -> float:
+    """Pearson's chi squared per degree of freedom of (requests, bad ones): 1 for independent requests, about the clumps' size else."""
+    busy = [(requests, bad) for requests, bad in counted if requests > 0.0]
+    every, bad = sum(requests for requests, _ in busy), sum(bad for _, bad in busy)
+    if len(busy) < 2 or not 0.0 < bad < every:
+        return 1.0
+    share = bad / every
+    chi = sum((found - requests * share) ** 2 / (requests * share * (1.0 - share)) for requests, found in busy)
+    return min(chi / (len(busy) - 1), _MOST_BURST)
+
+
+def _of(reporter: Reporter, counted: Sequence[Slice]) -> ReporterBaseline:
+    stable = [piece.stable for piece in counted if piece.reporter is reporter]
+    return ReporterBaseline(
+        requests=_sum(counts.total for counts in stable),
+        errors=_sum(counts.errors for counts in stable),
+        timed=_sum(counts.timed for counts in stable),
+        not_fast=_sum(counts.not_fast for counts in stable),
+        error_burst=burst([(counts.total, counts.errors) for counts in stable]),
+        slow_burst=burst([(counts.timed, counts.not_fast) for counts in stable]),
+    )
+
+
+def _edges(question: Question, known: Sequence[Sample]) -> tuple[float, ...]:
+    """All edges, or of very many those around the threshold."""
+    found = edges.read(sample.labels.get("le", "") for sample in known)
+    threshold = question.latency_threshold * 1000.0
+    return tuple(sorted(sorted(found, key=lambda edge: abs(edge - threshold))[:_MOST_EDGES]))
+
+
+def _sum(counts: Iterable[float]) -> float:
+    return min(sum(counts), _MOST_COUNT)
