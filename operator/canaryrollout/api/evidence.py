@@ -3,11 +3,11 @@
 About 1 KB for a rollout; with it, a restart, a replayed poll or a skipped one changes no verdict.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from canaryrollout.api.model import StatusModel
+from canaryrollout.api.model import StatusModel as Model
 
 NO_STAKE = -99.0
 """ln of a running product on which nothing is staked yet; e^-99 is nothing beside any stake."""
@@ -20,6 +20,18 @@ AbsoluteLogs = Annotated[tuple[Log, ...], Field(min_length=ABSOLUTE_BETS, max_le
 RelativeLogs = Annotated[tuple[Log, ...], Field(min_length=RELATIVE_BETS, max_length=RELATIVE_BETS)]
 CatastropheLogs = Annotated[tuple[Log, ...], Field(min_length=CATASTROPHE_BETS, max_length=CATASTROPHE_BETS)]
 Count = Annotated[float, Field(ge=0.0, le=2.0**53)]
+
+
+class StatusModel(Model):
+    """What equals its default is left out, which keeps the status small."""
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = dump(self)
+        fields = type(self).model_fields
+        kept = {name for name, field in fields.items() if getattr(self, name) != field.get_default()}
+        aliases = {name: field.serialization_alias or field.alias or name for name, field in fields.items()}
+        return {key: value for name in fields if name in kept for key in (aliases[name], name) if (value := dumped.get(key)) is not None}
 
 
 class Tally(StatusModel):

@@ -12,9 +12,8 @@ from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.controller.pods import versions
 from canaryrollout.core.context import COUNTED, PROVING, WRITING, Context
-from canaryrollout.core.evidence import EvidenceState
 from canaryrollout.core.machine import MachineSettings
-from canaryrollout.core.observation import limits_of
+from canaryrollout.core.observation import limits
 from canaryrollout.core.snapshot import MeshObjects, Poll, PollFailure, Problem, Snapshot, SyncReport
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import Forbidden, KindMissing
@@ -44,8 +43,6 @@ def parse(raw: Object) -> Subject:
     """A CanaryRollout from the API server. A status that cannot be read is a problem, never a fresh start."""
     try:
         status = CanaryRolloutStatus.model_validate(raw.get("status") or {})
-        if status.rollout is not None and status.rollout.evidence:
-            EvidenceState.model_validate(status.rollout.evidence)
     except ValidationError as error:
         message = f"status was not written by this operator: {_first('status', error)}"
         return Subject(raw, None, CanaryRolloutStatus(), Problem("UnreadableStatus", message))
@@ -88,7 +85,7 @@ class Observer:
         seen = await self._cluster(subject, spec)
         look = self._look(seen)
         seen = replace(seen, watched_since=look.since)
-        context = Context(spec, subject.status, seen, self._settings.cluster_domain, limits=limits_of(spec))
+        context = Context(spec, subject.status, seen, self._settings.cluster_domain, limits=limits(spec, subject.status, seen))
         sync, poll = await asyncio.gather(self._sync(context), self._poll(context, look))
         look.ended = time.monotonic()
         return replace(seen, sync=sync, poll=poll, now=self._kube.server_time())
@@ -159,15 +156,19 @@ class Observer:
         if context.status.rollout is None or context.status.phase not in COUNTED or not self._due(context, look):
             return None
         look.polled = time.monotonic()
+        rollout, evidence = context.status.rollout, context.evidence
         question = Question(
             namespace=context.snapshot.namespace,
             service=context.spec.service,
             canary_workloads=context.canary.workloads,
             stable_workloads=context.stable.workloads,
-            latency_threshold=context.spec.analysis.max_p99_latency,
+            latency_threshold=context.analysis.max_p99_latency,
             canary_pods=context.canary.ready,
+            edges=rollout.baseline.edges if rollout.baseline is not None else (),
+            canary_version=rollout.version,
+            stable_version=rollout.stable,
+            metrics=context.snapshot.custom_metrics,
         )
-        evidence = context.evidence
         return await self._metrics.poll(question, evidence.cursor if evidence is not None else None)
 
     def _due(self, context: Context, look: _Look) -> bool:

@@ -23,6 +23,7 @@ def versions(pods: Iterable[Raw], slices: Iterable[Raw], version_label: str) -> 
             ready=sum(1 for pod in members if pod["metadata"]["name"] in ready),
             workloads=tuple(sorted({workload_of(pod) for pod in members})),
             failing=tuple(sorted(reason for pod in members for reason in _failing(pod))),
+            crashing=tuple(sorted(reason for pod in members for reason in _crashing(pod))),
         )
         for version, members in groups.items()
     }
@@ -44,3 +45,16 @@ def _failing(pod: Raw) -> list[str]:
     statuses = (pod.get("status") or {}).get("containerStatuses") or []
     waiting = [((status.get("state") or {}).get("waiting") or {}).get("reason") for status in statuses]
     return [f"{pod['metadata']['name']}: {reason}" for reason in waiting if reason in _FAILING]
+
+
+def _crashing(pod: Raw) -> list[str]:
+    """Containers that the kubelet starts again only after a pause, because they have ended again and again."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return []
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    waiting = [(status, ((status.get("state") or {}).get("waiting") or {}).get("reason")) for status in statuses]
+    return [
+        f"{pod['metadata']['name']}: {status.get('name', '')} {reason} after {status.get('restartCount', 0)} restarts"
+        for status, reason in waiting
+        if reason == "CrashLoopBackOff"
+    ]

@@ -11,9 +11,9 @@ from canaryrollout.controller.effects import Effects
 from canaryrollout.controller.observe import Object, Observer, Subject, parse
 from canaryrollout.core.conditions import refuse
 from canaryrollout.core.decision import Decision
-from canaryrollout.core.evidence import EvidenceState, against
+from canaryrollout.core.limits import limits_of
 from canaryrollout.core.machine import MachineSettings, decide
-from canaryrollout.core.observation import limits_of
+from canaryrollout.core.verdict import against
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import ApiError, Conflict, NotFound, PreconditionFailed
 from canaryrollout.kube.resources import CANARYROLLOUTS
@@ -131,7 +131,7 @@ def _evidence(subject: Subject, status: CanaryRolloutStatus) -> dict[str, float]
     stored = status.rollout.evidence if status.rollout else None
     if stored is None or subject.spec is None:
         return {}
-    return against(EvidenceState.model_validate(stored), limits_of(subject.spec))
+    return dict(against(stored, limits_of(subject.spec, status.weight, status.rollout.baseline if status.rollout else None)))
 
 
 def dump(status: CanaryRolloutStatus) -> dict[str, Any]:

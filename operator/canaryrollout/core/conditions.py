@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase, ProxySummary
 from canaryrollout.core import adoption
 from canaryrollout.core.context import COUNTED, Context
-from canaryrollout.core.evidence import Fail, Pass, Verdict
 from canaryrollout.core.guards import start_problem
 from canaryrollout.core.snapshot import Problem
-from canaryrollout.core.transitions import lagging_summary
+from canaryrollout.core.transitions import failure_reason, lagging_summary
+from canaryrollout.core.verdict import Fail, Pass, Verdict
 
 State = tuple[str, str, str]
 """Status, reason, message."""
@@ -181,5 +181,5 @@ def _analysis(verdict: Verdict) -> State:
     if isinstance(verdict, Pass):
         return "True", "Passed", verdict.explanation
     if isinstance(verdict, Fail):
-        return "False", "Latency" if verdict.metric == "latency" else "ErrorRate", verdict.explanation
+        return "False", failure_reason(verdict), verdict.explanation
     return "Unknown", verdict.reason, verdict.message

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from canaryrollout.api.analysis import Analysis
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.core import preflight
 from canaryrollout.core.adoption import find_stable
-from canaryrollout.core.evidence import EvidenceState, Limits, Verdict, Wait, verdict
+from canaryrollout.core.evidence import EvidenceState
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.limits import Limits, analysis_of
 from canaryrollout.core.plan import MeshPlan, make_plan, target_of
 from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Snapshot, VersionPods
+from canaryrollout.core.verdict import Verdict, Wait, verdict
 
 RETRY = "canaryrollout.io/retry"
 RESUME = "canaryrollout.io/resume"
@@ -122,15 +125,29 @@ class Context:
     def evidence(self) -> EvidenceState | None:
         """What has been counted in this rollout; None before the provider's first answer."""
         rollout = self.status.rollout
-        return EvidenceState.model_validate(rollout.evidence) if rollout and rollout.evidence else None
+        return rollout.evidence if rollout else None
 
     @cached_property
     def verdict(self) -> Verdict:
         """What the evidence says. Only a pass with a fresh answer of the provider can find for the canary."""
-        problems = _doubts(self.snapshot.poll)
+        problems = (*_doubts(self.snapshot.poll), *self._unready)
         if self.evidence is None:
             return Wait(problems[0].reason, problems[0].message) if problems else Wait("NotObserved", "nothing has been counted yet")
         return verdict(self.evidence, self.limits, problems)
+
+    @property
+    def _unready(self) -> tuple[Problem, ...]:
+        """Pods of the canary that do not serve: what the others show is not yet what all will do."""
+        ready, total = self.canary.ready, self.canary.total
+        if ready >= total or not self.snapshot.observed_endpoints:
+            return ()
+        failing = f" ({'; '.join(self.canary.failing)})" if self.canary.failing else ""
+        return (Problem("CanaryPodsUnready", f"{ready} of {total} canary pods are ready{failing}"),)
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """The analysis at the present weight, the step's overrides applied."""
+        return analysis_of(self.spec, self.status.weight)
 
     @property
     def observed_long_enough(self) -> bool:
@@ -138,9 +155,7 @@ class Context:
         step = self.status.rollout.step if self.status.rollout else None
         if step is None or step.observed_from is None or step.observed_until is None:
             return False
-        override = next((s.min_duration for s in self.spec.steps if s.weight == step.weight), None)
-        needed = self.spec.analysis.min_duration if override is None else override
-        return step.observed_until - step.observed_from >= needed
+        return step.observed_until - step.observed_from >= self.analysis.min_duration
 
     def requested(self, annotations: Mapping[str, str], name: str, handled: str) -> bool:
         """Whether an annotation carries a request that has not been carried out."""

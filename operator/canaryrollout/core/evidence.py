@@ -1,83 +1,64 @@
-"""The evidence about a canary: what its requests say about its limits so far, and the verdict that follows.
+"""Counting: what each poll adds to the evidence about a canary.
 
 Evidence starts at 1. If the canary is within its limits, the chance that the evidence against it ever reaches its line
-(number of tests / alpha) is at most alpha, over the whole rollout, however often we look. A step passes when the evidence
-*for* the canary, gathered since that step's proof, reaches 1 / beta.
+(1/alpha = 100) is at most alpha = 1 %, over the whole rollout, however often we look. A step passes when the evidence *for* the
+canary reaches 1/beta (core.verdict).
 
 Evidence against the canary takes every slice and is never reset; evidence for it takes only slices that lie wholly after
-the step's weights were proved. Everything here is pure: the same polls give the same state, in one process or in many.
+a step's weights were proved. Everything here is pure: the same slices give the same state, in one process or in many.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from collections import defaultdict
+from collections.abc import Iterable
 
+from canaryrollout.api.evidence import Baseline, CustomEvidence, EvidenceState, ReporterEvidence, Tally, Trouble
 from canaryrollout.core import evidence_formulas as formulas
-from canaryrollout.core import evidence_wording as wording
-from canaryrollout.core.evidence_state import EvidenceState, ReporterEvidence, Tally, begin_step
-from canaryrollout.core.evidence_wording import Numbers
-from canaryrollout.core.snapshot import Poll, Problem, Reporter, Slice
+from canaryrollout.core import stakes
+from canaryrollout.core.limits import Bursts, Limits
+from canaryrollout.core.snapshot import Counts, CustomMetricQuery, CustomSlice, Poll, Reporter, Slice
 
-__all__ = ["EvidenceState", "Fail", "Limits", "Numbers", "Pass", "Verdict", "Wait", "begin_step", "observe", "verdict"]
+__all__ = ["Baseline", "EvidenceState", "begin_step", "observe", "view_of"]
 
-METRICS: tuple[Literal["errors", "latency"], ...] = ("errors", "latency")
 REPORTERS = (Reporter.SOURCE, Reporter.DESTINATION)
-NUMBER_OF_TESTS = 3 * len(REPORTERS)
-"""Errors, catastrophe and slow requests, for each reporter: the false alarm probability is shared among them."""
+_TROUBLE_BET = formulas.FAIL_MULTIPLES.index(3.0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What the canary must keep, and how sure a verdict must be. Rates are fractions, `latency` is in seconds."""
-
-    max_error_rate: float
-    latency: float
-    min_requests: int
-    slow_share: float = 0.01
-    """Share of requests that may be slower than `latency`: 0.01 makes it a limit on the 99th percentile."""
-    alpha: float = 0.01
-    """Chance of ever rolling back a canary that is within its limits."""
-    beta: float = 0.05
-    """Chance of passing a step while the canary is at its limit."""
-
-    @property
-    def fail_line(self) -> float:
-        """The evidence at which a canary is rolled back."""
-        return NUMBER_OF_TESTS / self.alpha
-
-    @property
-    def pass_line(self) -> float:
-        """The evidence at which a step passes."""
-        return 1.0 / self.beta
+def view_of(state: EvidenceState, reporter: Reporter) -> ReporterEvidence:
+    """The view of one reporter."""
+    return state.source if reporter is Reporter.SOURCE else state.destination
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """The step has shown that the canary is below its limits."""
-
-    explanation: str
-    numbers: tuple[Numbers, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """The canary is above a limit."""
-
-    metric: Literal["errors", "latency"]
-    reporter: Reporter
-    explanation: str
-    numbers: Numbers
+def begin_step(state: EvidenceState) -> EvidenceState:
+    """A step begins: a fresh stake against the canary, and evidence for it that has to grow anew."""
+    first = state.weight_since is None
+    placed = stakes.place(state, stakes.FIRST_STEP if first else stakes.LATER_STEP)
+    return placed.model_copy(
+        update={
+            "weight_since": state.cursor if first else state.weight_since,
+            "source": _new_step(placed.source),
+            "destination": _new_step(placed.destination),
+            "custom": tuple(_new_custom_step(metric) for metric in placed.custom),
+        }
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Neither is shown yet, or the data does not allow a pass."""
-
-    reason: str
-    message: str
+def _new_step(view: ReporterEvidence) -> ReporterEvidence:
+    return view.model_copy(
+        update={"passed": _sum(view.passed, view.passing), "passing": Tally(), "step": 0.0, "step_stable": 0.0},
+    )
 
 
-Verdict = Pass | Fail | Wait
+def _new_custom_step(metric: CustomEvidence) -> CustomEvidence:
+    return metric.model_copy(
+        update={
+            "passed_bad": metric.passed_bad + metric.passing_bad,
+            "passed_total": metric.passed_total + metric.passing_total,
+            "passing_bad": 0.0,
+            "passing_total": 0.0,
+            "inside": 0,
+        }
+    )
 
 
 def observe(
@@ -85,154 +66,191 @@ def observe(
 ) -> EvidenceState:
     """Fold in a poll.
 
-    `counts_for_pass_from` is the Prometheus time of the step's proof: slices that start earlier count against the canary
-    only (None: not proved yet). Errors that no workload answered are charged to the canary while `canary_weight` is above 0.
-    A slice up to the cursor is ignored, so that a replayed poll changes nothing; one that straddles the cursor would count
-    requests twice, so it is refused and the cursor stays: the next poll, asked from the cursor, brings its rest.
+    `counts_for_pass_from` is the Prometheus time from which requests belong to the step's proved weights: slices that start earlier
+    count against the canary only (None: not proved yet). A slice up to the cursor is ignored, so that a replayed poll
+    changes nothing; one that straddles the cursor would count requests twice, so it is refused and the cursor stays:
+    the next poll, asked from the cursor, brings its rest.
     """
     cursor = -math.inf if state.cursor is None else state.cursor
-    unseen = [piece for piece in poll.slices if piece.end > cursor]
-    if any(piece.start < cursor for piece in unseen):
+    every: tuple[Slice | CustomSlice, ...] = (*poll.slices, *poll.custom)
+    pieces = [piece for piece in every if piece.end > cursor]
+    if any(piece.start < cursor for piece in pieces):
         return state
-    views = {reporter: state.of(reporter) for reporter in REPORTERS}
-    for piece in sorted(unseen, key=lambda piece: piece.end):
-        counts_for_pass = counts_for_pass_from is not None and piece.start >= counts_for_pass_from
-        views[piece.reporter] = _fold(
-            views[piece.reporter], piece, limits, counts_for_pass=counts_for_pass, charge_unattributed=canary_weight > 0
-        )
-    return EvidenceState(
-        cursor=max([cursor, poll.time, *(piece.end for piece in unseen)]),
-        source=views[Reporter.SOURCE],
-        destination=views[Reporter.DESTINATION],
+    state = _know_metrics(_same_latency(state, limits.latency), limits.custom)
+    times: dict[float, list[Slice | CustomSlice]] = defaultdict(list)
+    for piece in pieces:
+        times[piece.end].append(piece)
+    for end in sorted(times):
+        counts = counts_for_pass_from is not None and min(p.start for p in times[end]) >= counts_for_pass_from
+        state = _fold(state, times[end], limits, counts=counts, weight=canary_weight)
+    return state.model_copy(update={"cursor": max([cursor, poll.time, *times])})
+
+
+def _same_latency(state: EvidenceState, latency: float) -> EvidenceState:
+    """Requests counted by another threshold cannot speak for this one."""
+    if state.latency == latency:
+        return state
+    update: dict[str, object] = {"latency": latency}
+    if state.latency is not None:
+        update |= {"source": _without_latency(state.source), "destination": _without_latency(state.destination)}
+    return state.model_copy(update=update)
+
+
+def _without_latency(view: ReporterEvidence) -> ReporterEvidence:
+    none = {"timed": 0.0, "slow": 0.0, "not_fast": 0.0}
+    return view.model_copy(update={"passed": view.passed.model_copy(update=none), "passing": view.passing.model_copy(update=none)})
+
+
+def _know_metrics(state: EvidenceState, metrics: tuple[CustomMetricQuery, ...]) -> EvidenceState:
+    """Custom metrics come and go with the spec; a new one has to wait for the next stake."""
+    if tuple(known.name for known in state.custom) == tuple(metric.name for metric in metrics):
+        return state
+    known = {metric.name: metric for metric in state.custom}
+    return state.model_copy(update={"custom": tuple(known.get(m.name, CustomEvidence(name=m.name)) for m in metrics)})
+
+
+def _fold(state: EvidenceState, pieces: Iterable[Slice | CustomSlice], limits: Limits, *, counts: bool, weight: int) -> EvidenceState:
+    """What was counted up to one time."""
+    if state.weight_since is not None:
+        state = stakes.place(state, stakes.SLICE)
+    warm = state.weight_since is not None and limits.warmup > 0.0
+    views = {reporter: view_of(state, reporter) for reporter in REPORTERS}
+    custom = {metric.name: metric for metric in state.custom}
+    queries = {query.name: query for query in limits.custom}
+    for piece in pieces:
+        if isinstance(piece, Slice):
+            cold = warm and piece.start < (state.weight_since or 0.0) + limits.warmup
+            views[piece.reporter] = _add(views[piece.reporter], piece, limits, counts=counts, cold=cold, weight=weight)
+        elif piece.name in custom:
+            custom[piece.name] = _add_custom(custom[piece.name], piece, queries[piece.name], counts=counts)
+    return state.model_copy(
+        update={"source": views[Reporter.SOURCE], "destination": views[Reporter.DESTINATION], "custom": tuple(custom.values())}
     )
 
 
-def _fold(view: ReporterEvidence, piece: Slice, limits: Limits, *, counts_for_pass: bool, charge_unattributed: bool) -> ReporterEvidence:
-    unattributed = piece.unattributed_errors if charge_unattributed else 0.0
-    counted = Tally().plus(piece.canary, unattributed)
-    return ReporterEvidence(
-        errors=formulas.add_slice(view.errors, *counted.of("errors"), limits.max_error_rate),
-        slow=formulas.add_slice(view.slow, *counted.of("latency"), limits.slow_share),
-        canary=view.canary.plus(piece.canary, unattributed),
-        stable=view.stable.plus(piece.stable),
-        unattributed=view.unattributed + unattributed,
-        step=view.step.plus(piece.canary, unattributed),
-        step_stable=view.step_stable + piece.stable.total,
-        passing=view.passing.plus(piece.canary, unattributed) if counts_for_pass else view.passing,
+def _add(view: ReporterEvidence, piece: Slice, limits: Limits, *, counts: bool, cold: bool, weight: int) -> ReporterEvidence:
+    lost = _charged(piece, limits, weight)
+    canary = _with_lost(piece.canary, lost)
+    stable = _with_lost(piece.stable, piece.unattributed_errors - lost)
+    if cold:
+        canary, stable = _untimed(canary), _untimed(stable)
+    bursts = limits.bursts(piece.reporter)
+    return view.model_copy(
+        update={
+            **_errors_against(view, canary, stable, limits, bursts),
+            **_latency_against(view, canary, stable, limits, bursts.fail_slow),
+            "canary": _plus(view.canary, canary),
+            "stable": _plus(view.stable, stable),
+            "unattributed": view.unattributed + lost,
+            "step": view.step + canary.total,
+            "step_stable": view.step_stable + stable.total,
+            "passing": _plus(view.passing, canary) if counts else view.passing,
+        }
     )
 
 
-def verdict(state: EvidenceState, limits: Limits, problems: tuple[Problem, ...]) -> Verdict:
-    """What the evidence allows now. Problems with the data forbid a pass, never a failure."""
-    return (
-        _failure(state, limits) or _silence(state, problems) or _problem(problems) or _too_little(state, limits) or _passed(state, limits)
-    )
+def _charged(piece: Slice, limits: Limits, weight: int) -> float:
+    """The errors without a workload that the canary has to answer for: as many as it lacks of its part of all requests.
+
+    No version can be read off them, but every request went to one of the two; what the hour before already showed is nobody's.
+    """
+    lost = max(0.0, piece.unattributed_errors - 2.0 * limits.unattributed_rate * (piece.end - piece.start))
+    if lost <= 0.0 or weight <= 0:
+        return 0.0
+    expected = (piece.canary.total + piece.stable.total + lost) * weight / 100.0
+    return round(min(max(expected - piece.canary.total, 0.0), lost), 3)
 
 
-def against(state: EvidenceState, limits: Limits) -> dict[str, float]:
-    """The evidence against the canary by test, such as {"errors/source": 3.2}; it fails at limits.fail_line."""
-    return {
-        f"{metric}/{reporter.value}": math.exp(min(_log_against(state.of(reporter), metric, limits), 700.0))
-        for reporter in REPORTERS
-        for metric in METRICS
+def _with_lost(counts: Counts, lost: float) -> Counts:
+    if lost <= 0.0:
+        return counts
+    return Counts(counts.total + lost, counts.errors + lost, counts.slow, counts.timed, counts.not_fast, counts.aborted)
+
+
+def _untimed(counts: Counts) -> Counts:
+    return Counts(total=counts.total, errors=counts.errors, aborted=counts.aborted)
+
+
+def _errors_against(view: ReporterEvidence, canary: Counts, stable: Counts, limits: Limits, bursts: Bursts) -> dict[str, object]:
+    bad, total = canary.errors, canary.total
+    if total <= 0.0 and stable.total <= 0.0:
+        return {}
+    limit = limits.max_error_rate
+    found: dict[str, object] = {
+        "errors": stakes.multiplied(view.errors, formulas.absolute_gains(bad, total, limit, bursts.fail_errors)),
+        "catastrophe": stakes.multiplied(
+            view.catastrophe, formulas.catastrophe_gains(bad, total, limit, limits.abort_error_rate, bursts.abort)
+        ),
+        "errors_trouble": _trouble(view.errors_trouble, (bad, total), (stable.errors, stable.total), limit),
     }
+    # A client that gives up says nothing by itself; more of them than stable has do.
+    seen = (bad + canary.aborted, total, stable.errors + stable.aborted, stable.total)
+    gains = formulas.relative_gains(*seen, increase=limits.max_increase, burst=bursts.fail_errors)
+    if gains is not None:
+        found["errors_relative"] = stakes.multiplied(view.errors_relative, gains)
+    return found
 
 
-def _failure(state: EvidenceState, limits: Limits) -> Fail | None:
-    line = math.log(limits.fail_line)
-    crossed = [
-        (evidence, metric, reporter)
-        for reporter in REPORTERS
-        for metric in METRICS
-        if (evidence := _log_against(state.of(reporter), metric, limits)) >= line
-    ]
-    if not crossed:
-        return None
-    evidence, metric, reporter = max(crossed, key=lambda found: found[0])
-    view = state.of(reporter)
-    window = max(view.step, view.canary, key=lambda tally: _rate(*tally.of(metric)))
-    stable_bad, stable_total = view.stable.of(metric)
-    bad, total = window.of(metric)
-    numbers = Numbers(
-        metric=metric,
-        reporter=reporter,
-        requests=total,
-        bad=bad,
-        limit=_limit(limits, metric),
-        stable_requests=stable_total,
-        stable_bad=stable_bad,
-        log_evidence=evidence,
-        line=limits.fail_line,
+def _latency_against(view: ReporterEvidence, canary: Counts, stable: Counts, limits: Limits, burst: float) -> dict[str, object]:
+    bad, total = canary.slow, canary.timed
+    if total <= 0.0 and stable.timed <= 0.0:
+        return {}
+    found: dict[str, object] = {
+        "slow": stakes.multiplied(view.slow, formulas.absolute_gains(bad, total, limits.slow_share, burst)),
+        "latency_trouble": _trouble(view.latency_trouble, (bad, total), (stable.slow, stable.timed), limits.slow_share),
+    }
+    gains = formulas.relative_gains(bad, total, stable.slow, stable.timed, increase=limits.max_increase, burst=burst)
+    if gains is not None:
+        found["slow_relative"] = stakes.multiplied(view.slow_relative, gains)
+    return found
+
+
+def _trouble(trouble: Trouble, canary: tuple[float, float], stable: tuple[float, float], limit: float) -> Trouble:
+    """Page's cumulative sum (1954) against three times the limit: where it is back at 0, the trouble is over."""
+    score = trouble.score + formulas.failing_bets(limit)[_TROUBLE_BET].log_ratio(*canary)
+    if score <= 0.0:
+        return Trouble()
+    return Trouble.model_construct(
+        score=round(min(score, 1e6), 3),
+        bad=trouble.bad + canary[0],
+        total=trouble.total + canary[1],
+        stable_bad=trouble.stable_bad + stable[0],
+        stable_total=trouble.stable_total + stable[1],
     )
-    unattributed = min(view.unattributed, bad) if metric == "errors" else 0.0
-    explanation = wording.failure(numbers, limits.latency, unattributed, whole_rollout=window is not view.step)
-    return Fail(metric, reporter, explanation, numbers)
 
 
-def _log_against(view: ReporterEvidence, metric: str, limits: Limits) -> float:
-    """ln of the strongest evidence against the canary; the tests are not added up, each has its share of alpha."""
-    if metric == "latency":
-        return formulas.log_mean_exp(view.slow)
-    catastrophe = formulas.log_catastrophe(view.canary.errors, view.canary.total, limits.max_error_rate)
-    return max(formulas.log_mean_exp(view.errors), catastrophe)
+def _plus(tally: Tally, counts: Counts) -> Tally:
+    return Tally.model_construct(
+        total=tally.total + counts.total,
+        errors=tally.errors + counts.errors,
+        timed=tally.timed + counts.timed,
+        slow=tally.slow + counts.slow,
+        not_fast=tally.not_fast + counts.not_fast,
+    )
 
 
-def _silence(state: EvidenceState, problems: tuple[Problem, ...]) -> Wait | None:
-    """A canary without requests is named before the doubts about its data, which often follow from that."""
-    views = [state.of(reporter) for reporter in REPORTERS]
-    if any(view.step.total > 0.0 for view in views):
-        return None
-    stable = max(view.step_stable for view in views)
-    if stable > 0.0:
-        said = f"the canary has received no requests in this step, while stable has answered {stable:,.0f}"
-        return Wait("NoCanaryTraffic", _sentences(said, problems))
-    return None if problems else Wait("NoTraffic", "the service has received no requests in this step")
+def _sum(one: Tally, other: Tally) -> Tally:
+    return _plus(one, Counts(other.total, other.errors, other.slow, other.timed, other.not_fast))
 
 
-def _problem(problems: tuple[Problem, ...]) -> Wait | None:
-    return Wait(problems[0].reason, _sentences(problems[0].message, problems[1:])) if problems else None
-
-
-def _sentences(first: str, problems: tuple[Problem, ...]) -> str:
-    return "; ".join([first, *(problem.message for problem in problems)])
-
-
-def _too_little(state: EvidenceState, limits: Limits) -> Wait | None:
-    seen = max(state.of(reporter).passing.total for reporter in REPORTERS)
-    if seen <= 0.0 or seen < limits.min_requests:
-        return Wait("NotEnoughRequests", f"{seen:,.0f} of at least {limits.min_requests:,} canary requests since the weights were proved")
-    if not any(state.of(reporter).passing.timed > 0.0 for reporter in REPORTERS):
-        return Wait("LatencyNotMeasured", "no reporter has measured how long the canary's requests took")
-    return None
-
-
-def _passed(state: EvidenceState, limits: Limits) -> Pass | Wait:
-    """Every reporter that saw the canary must agree, for errors and for latency."""
-    line = math.log(limits.pass_line)
-    judged = [
-        Numbers(
-            metric=metric,
-            reporter=reporter,
-            requests=total,
-            bad=bad,
-            limit=_limit(limits, metric),
-            log_evidence=formulas.log_pass(bad, total, _limit(limits, metric)),
-            line=limits.pass_line,
+def _add_custom(metric: CustomEvidence, piece: CustomSlice, query: CustomMetricQuery, *, counts: bool) -> CustomEvidence:
+    if piece.value is not None:
+        low = query.minimum is not None and piece.value < query.minimum
+        outside = low or (query.maximum is not None and piece.value > query.maximum)
+        return metric.model_copy(
+            update={
+                "value": piece.value,
+                "outside": metric.outside + 1 if outside else 0,
+                "inside": metric.inside + (counts and not outside),
+            }
         )
-        for reporter in REPORTERS
-        for metric in METRICS
-        for bad, total in [state.of(reporter).passing.of(metric)]
-        if total > 0.0
-    ]
-    weakest = [min((n for n in judged if n.metric == metric), key=lambda n: n.log_evidence) for metric in METRICS]
-    if all(numbers.log_evidence >= line for numbers in weakest):
-        return Pass(wording.passed(weakest, limits.latency), tuple(judged))
-    return Wait("CollectingEvidence", wording.collecting(weakest, limits.latency))
-
-
-def _limit(limits: Limits, metric: str) -> float:
-    return limits.max_error_rate if metric == "errors" else limits.slow_share
-
-
-def _rate(bad: float, total: float) -> float:
-    return bad / total if total > 0.0 else 0.0
+    gains = formulas.absolute_gains(piece.bad, piece.total, query.max_rate if query.max_rate is not None else 1.0, 1.0)
+    return metric.model_copy(
+        update={
+            "logs": stakes.multiplied(metric.logs, gains),
+            "bad": metric.bad + piece.bad,
+            "total": metric.total + piece.total,
+            "passing_bad": metric.passing_bad + (piece.bad if counts else 0.0),
+            "passing_total": metric.passing_total + (piece.total if counts else 0.0),
+        }
+    )

@@ -5,80 +5,116 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from canaryrollout.api.quantities import format_duration
-from canaryrollout.core import evidence_formulas as formulas
-from canaryrollout.core.snapshot import Reporter
+from canaryrollout.api.quantities import format_duration, format_multiple
+from canaryrollout.core.snapshot import Problem, Reporter
+
+Test = Literal["absolute", "relative", "catastrophe"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
     """What a verdict rests on. `bad` of `requests` failed or were slow; `line` is where `evidence` decides."""
 
-    metric: Literal["errors", "latency"]
-    reporter: Reporter
+    metric: Literal["errors", "latency", "custom"]
+    name: str = ""
+    """Of a custom metric."""
+    reporter: Reporter | None = None
+    test: Test = "absolute"
     requests: float
     bad: float
     limit: float
     stable_requests: float = 0.0
     stable_bad: float = 0.0
-    log_evidence: float
+    increase: float = math.inf
+    evidence: float
     line: float
+    missing: float = 0.0
+    """ln of what a pass still lacks, negative while it lacks anything."""
+    fresh: float = 1.0
+    """By how much this step has multiplied the evidence for the canary."""
+    fresh_line: float = 1.0
 
     @property
     def rate(self) -> float:
         """The canary's observed share of bad requests."""
         return self.bad / self.requests if self.requests > 0.0 else 0.0
 
-    @property
-    def evidence(self) -> float:
-        """The evidence itself, bounded so that it is always a finite number."""
-        return math.exp(min(self.log_evidence, 700.0))
-
 
 def failure(numbers: Numbers, latency: float, unattributed: float, *, whole_rollout: bool) -> str:
-    """Such as "37 of 212 canary requests failed (17.5 %), limit 1 %, stable 0.1 %; evidence 4,100 of 600"."""
+    """Such as "37 of 212 canary requests failed (17.5 %), limit 1 %, stable 0.1 %; evidence 4,100 of 100"."""
     when = " since the rollout began" if whole_rollout else ""
-    stable = f", stable {_percent(numbers.stable_bad / numbers.stable_requests)}" if numbers.stable_requests > 0.0 else ""
-    lost = f", {unattributed:,.0f} of them without reaching a pod" if unattributed > 0.0 else ""
+    stable = f", stable {percent(numbers.stable_bad / numbers.stable_requests)}" if numbers.stable_requests > 0.0 else ""
+    lost = f", {unattributed:,.0f} of them without reaching a pod" if unattributed >= 1.0 else ""
+    allowed = f"limit {percent(numbers.limit)}"
+    if numbers.test == "relative":
+        allowed += f" and {format_multiple(numbers.increase)} stable's"
     return (
-        f"{numbers.bad:,.0f} of {numbers.requests:,.0f} canary requests{when} {_fault(numbers.metric, latency)}"
-        f" ({_percent(numbers.rate)}){lost}, limit {_percent(numbers.limit)}{stable};"
-        f" evidence {_evidence(numbers)} of {numbers.line:,.0f}"
+        f"{numbers.bad:,.0f} of {numbers.requests:,.0f} canary requests{when} {_fault(numbers, latency)}"
+        f" ({percent(numbers.rate)}){lost}, {allowed}{stable};"
+        f" evidence {_evidence(numbers.evidence)} of {numbers.line:,.0f}"
     )
 
 
+def custom_failure(numbers: Numbers) -> str:
+    """Such as "12 of 80 orders-failed were bad (15 %), limit 1 %; evidence 300 of 100"."""
+    counted = f"{numbers.bad:,.0f} of {numbers.requests:,.0f} {numbers.name} were bad ({percent(numbers.rate)})"
+    return f"{counted}, limit {percent(numbers.limit)}; evidence {_evidence(numbers.evidence)} of {numbers.line:,.0f}"
+
+
+def custom_value(name: str, value: float, minimum: float | None, maximum: float | None, times: int) -> str:
+    """Such as "queue-depth is 120, must be at most 100 (3 times in a row)"."""
+    return f"{name} is {value:g}, must be {bounds(minimum, maximum)} ({times} times in a row)"
+
+
+def bounds(minimum: float | None, maximum: float | None) -> str:
+    """The bounds of a value in words."""
+    if minimum is None:
+        return f"at most {maximum:g}"
+    return f"at least {minimum:g}" if maximum is None else f"between {minimum:g} and {maximum:g}"
+
+
 def passed(judged: Sequence[Numbers], latency: float) -> str:
-    """Such as "of 1,204 canary requests 1 failed (0.083 %, limit 1 %) …; evidence 25 of 20, 31 of 20"."""
-    evidence = " and ".join(f"{_evidence(numbers)} of {numbers.line:,.0f}" for numbers in judged)
-    return f"{_tally(judged, latency)}; evidence {evidence}"
+    """Such as "1 of 1,204 canary requests failed (0.083 %, limit 1 %), …; evidence 25 and 31 of 20"."""
+    evidence = " and ".join(_evidence(numbers.evidence) for numbers in judged)
+    return f"{_tally(judged, latency)}; evidence {evidence} of {judged[0].line:,.0f}"
 
 
-def collecting(judged: Sequence[Numbers], latency: float) -> str:
+def collecting(judged: Sequence[Numbers], latency: float, needs: Sequence[int | None]) -> str:
     """What has been seen since the proof, and about how many more requests it takes."""
-    needs = [formulas.requests_to_pass(n.bad, n.requests, n.limit, math.log(n.line)) for n in judged]
     finite = [need for need in needs if need is not None]
     if len(finite) < len(needs):
         return f"{_tally(judged, latency)}: too near the limit to tell on which side of it the canary is"
+    if not any(finite):
+        return f"{_tally(judged, latency)}; more is needed of {', '.join(n.name for n in judged if n.metric == 'custom')}"
     return f"{_tally(judged, latency)}; about {max(finite):,} more are needed at this rate"
+
+
+def sentences(first: str, problems: Sequence[Problem]) -> str:
+    """Several messages as one."""
+    return "; ".join([first, *(problem.message for problem in problems)])
+
+
+def percent(fraction: float) -> str:
+    """Such as "17.5 %"."""
+    return f"{fraction * 100.0:.3g} %"
 
 
 def _tally(judged: Sequence[Numbers], latency: float) -> str:
     parts = (
-        f"{n.bad:,.0f} of {n.requests:,.0f} canary requests {_fault(n.metric, latency)} ({_percent(n.rate)}, limit {_percent(n.limit)})"
+        f"{n.bad:,.0f} of {n.requests:,.0f} {n.name or 'canary requests'} {_fault(n, latency)}"
+        f" ({percent(n.rate)}, limit {percent(n.limit)})"
         for n in judged
     )
     return ", ".join(parts)
 
 
-def _fault(metric: str, latency: float) -> str:
-    return "failed" if metric == "errors" else f"took longer than {format_duration(latency)}"
+def _fault(numbers: Numbers, latency: float) -> str:
+    if numbers.metric == "custom":
+        return "were bad"
+    return "failed" if numbers.metric == "errors" else f"took longer than {format_duration(latency)}"
 
 
-def _percent(fraction: float) -> str:
-    return f"{fraction * 100.0:.3g} %"
-
-
-def _evidence(numbers: Numbers) -> str:
-    if numbers.log_evidence > math.log(1e6):
+def _evidence(value: float) -> str:
+    if value > 1e6:
         return "over 1,000,000"
-    return f"{numbers.evidence:,.0f}" if numbers.evidence >= 100.0 else f"{numbers.evidence:.2g}"
+    return f"{value:,.0f}" if value >= 100.0 else f"{value:.2g}"

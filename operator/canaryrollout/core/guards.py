@@ -1,12 +1,28 @@
 """The guards of the transition table: one question each, answered from the context alone."""
 
+from canaryrollout.api.status import Phase
 from canaryrollout.core.adoption import adopt, begin, next_step
 from canaryrollout.core.context import RESUME, RETRY, Context
-from canaryrollout.core.evidence import Fail, Pass
-from canaryrollout.core.snapshot import Problem
+from canaryrollout.core.snapshot import Poll, Problem
+from canaryrollout.core.verdict import Fail, Pass, Wait
 
-FAILURES = frozenset({"CanaryWithoutEndpoints", "ErrorRate", "Latency", "SyncTimedOut", "ProxyRejected", "Inconclusive"})
+FAILURES = frozenset(
+    {
+        "CanaryWithoutEndpoints",
+        "CanaryCrashing",
+        "ErrorRate",
+        "Latency",
+        "CustomMetric",
+        "SyncTimedOut",
+        "ProxyRejected",
+        "Inconclusive",
+    }
+)
 """Reasons of a rollback that speak against the version itself or its rollout; others (superseded) do not."""
+
+
+SHARED_FAILURE = "SharedFailure"
+"""Reason of a pause because stable does no better than the canary."""
 
 
 def deleted(context: Context) -> bool:
@@ -37,9 +53,11 @@ def startable(context: Context) -> bool:
 
 
 def start_problem(context: Context) -> Problem | None:
-    """Why a rollout cannot start: preflight, or a canary that could not take a single request."""
-    if context.problem is not None:
-        return context.problem
+    """Why a rollout cannot start: preflight, or a version that could not take a single request."""
+    return context.problem or _canary_problem(context) or _stable_problem(context)
+
+
+def _canary_problem(context: Context) -> Problem | None:
     version, pods = context.spec.version, context.pods(context.spec.version)
     label, service = context.spec.version_label, context.spec.service
     if pods.total == 0:
@@ -51,16 +69,26 @@ def start_problem(context: Context) -> Problem | None:
         return Problem(
             "CanaryNotReady", f"none of the {pods.total} pods of version {version} is a ready endpoint of Service {service!r}{failing}"
         )
-    if context.pods(context.status.stable_version).ready == 0:
+    if pods.crashing:
+        return Problem(
+            "CanaryCrashing", f"pods of version {version} end again and again ({'; '.join(pods.crashing)}): mend or remove them first"
+        )
+    return None
+
+
+def _stable_problem(context: Context) -> Problem | None:
+    stable, version = context.status.stable_version, context.spec.version
+    if context.pods(stable).ready == 0:
         return Problem(
             "StableNotReady",
-            f"version {context.status.stable_version}, to which a rollback would return, has no ready endpoint of Service {service!r}: "
+            f"version {stable}, to which a rollback would return, has no ready endpoint of Service {context.spec.service!r}: "
             "bring its pods back",
         )
-    if set(pods.workloads) & set(context.pods(context.status.stable_version).workloads):
+    shared = sorted(set(context.pods(version).workloads) & set(context.pods(stable).workloads))
+    if shared:
         return Problem(
             "SharedWorkload",
-            f"versions {context.status.stable_version} and {version} are pods of one workload, {', '.join(pods.workloads)}: "
+            f"versions {stable} and {version} are pods of one workload, {', '.join(context.pods(version).workloads)}: "
             "deploy each version as its own Deployment, so that their requests can be told apart",
         )
     return None
@@ -71,9 +99,31 @@ def canary_gone(context: Context) -> bool:
     return context.status.weight > 0 and context.canary.ready == 0 and context.snapshot.observed_endpoints
 
 
+def canary_crashing(context: Context) -> bool:
+    """The canary has traffic, and some of its pods end again and again although others still answer."""
+    rollout = context.status.rollout
+    reverting = rollout is not None and rollout.revert
+    return context.status.weight > 0 and bool(context.canary.crashing) and context.snapshot.observed_endpoints and not reverting
+
+
 def breached(context: Context) -> bool:
-    """The evidence against the canary has reached the line."""
-    return isinstance(context.verdict, Fail) and not (context.status.rollout is not None and context.status.rollout.revert)
+    """The evidence against the canary has reached the line, and nobody has to be asked first."""
+    rollout, verdict = context.status.rollout, context.verdict
+    if not isinstance(verdict, Fail) or (rollout is not None and rollout.revert):
+        return False
+    if rollout is not None and context.status.phase is Phase.PAUSED and rollout.reason == SHARED_FAILURE:
+        return verdict.ongoing and not verdict.shared
+    return not _asks_first(context)
+
+
+def shared_failure(context: Context) -> bool:
+    """As above, but stable does no better, and the owner wants to be asked."""
+    rollout = context.status.rollout
+    return isinstance(context.verdict, Fail) and _asks_first(context) and not (rollout is not None and rollout.revert)
+
+
+def _asks_first(context: Context) -> bool:
+    return isinstance(context.verdict, Fail) and context.verdict.shared and context.analysis.on_shared_failure == "pause"
 
 
 def ready_to_shift(context: Context) -> bool:
@@ -125,9 +175,16 @@ def passed_last(context: Context) -> bool:
 
 def _inconclusive(context: Context, policy: str) -> bool:
     step = context.status.rollout.step if context.status.rollout else None
-    if step is None or step.synced_at is None or context.spec.analysis.on_inconclusive != policy:
+    if step is None or step.synced_at is None or _inconclusive_policy(context) != policy:
         return False
-    return context.snapshot.now - step.synced_at > context.spec.analysis.max_duration
+    return context.snapshot.now - step.synced_at > context.analysis.max_duration
+
+
+def _inconclusive_policy(context: Context) -> str:
+    """Promotion in doubt needs sound data that only leaves it open; without data it would be a pass by default (invariant 5)."""
+    policy, verdict = context.analysis.on_inconclusive, context.verdict
+    unsound = isinstance(verdict, Wait) and verdict.reason != "CollectingEvidence"
+    return "pause" if policy == "promote" and context.snapshot.poll is not None and unsound else policy
 
 
 def inconclusive_pause(context: Context) -> bool:
@@ -142,7 +199,7 @@ def inconclusive_rollback(context: Context) -> bool:
 
 def inconclusive_promote(context: Context) -> bool:
     """No verdict within maxDuration: go on, as the owner asked for."""
-    return _inconclusive(context, "promote") and context.problem is None
+    return _inconclusive(context, "promote") and isinstance(context.snapshot.poll, Poll) and context.problem is None
 
 
 def inconclusive_promote_last(context: Context) -> bool:

@@ -19,9 +19,8 @@ from canaryrollout.core import transitions as to
 from canaryrollout.core.context import Context
 from canaryrollout.core.decision import Decision
 from canaryrollout.core.events import transition_events
-from canaryrollout.core.evidence import Limits
 from canaryrollout.core.hosts import ServiceHost
-from canaryrollout.core.observation import count, limits_of, track
+from canaryrollout.core.observation import count, limits, track
 from canaryrollout.core.snapshot import Snapshot
 
 
@@ -38,10 +37,12 @@ class Rule:
 _DELETED = Rule("Deleted", when.deleted, Phase.RESTORING, to.restoring)
 _SUPERSEDED = Rule("VersionChanged", when.version_changed, Phase.ROLLING_BACK, to.superseded)
 _CANARY_GONE = Rule("CanaryWithoutEndpoints", when.canary_gone, Phase.ROLLING_BACK, to.canary_gone)
+_CRASHING = Rule("CanaryCrashing", when.canary_crashing, Phase.ROLLING_BACK, to.canary_crashing)
 _BREACH = Rule("LimitBreached", when.breached, Phase.ROLLING_BACK, to.breached)
 _SYNC_ROLLBACK = Rule("SyncTimedOut", when.sync_timed_out_rollback, Phase.ROLLING_BACK, to.sync_timed_out)
 _SYNC_PAUSE = Rule("SyncTimedOut", when.sync_timed_out_pause, Phase.PAUSED, to.paused_by_sync)
-_ARMED = (_DELETED, _SUPERSEDED, _CANARY_GONE, _BREACH)
+_SHARED = Rule("SharedFailure", when.shared_failure, Phase.PAUSED, to.paused_by_shared_failure)
+_ARMED = (_DELETED, _SUPERSEDED, _CANARY_GONE, _CRASHING, _BREACH)
 """Rollback is armed in every phase that gives the canary traffic (invariant 4)."""
 
 TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
@@ -58,6 +59,7 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
         ),
         Phase.SHIFTING: (
             *_ARMED,
+            _SHARED,
             Rule("RoutesProved", when.reverted, Phase.PROMOTING, to.promoting),
             Rule("RoutesProved", when.settled, Phase.ANALYSING, to.analysing),
             _SYNC_ROLLBACK,
@@ -65,6 +67,7 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
         ),
         Phase.ANALYSING: (
             *_ARMED,
+            _SHARED,
             Rule("Drifted", when.drifted, Phase.SHIFTING, to.reasserting),
             Rule("PauseRequested", when.pause_requested, Phase.PAUSED, to.paused_by_request),
             Rule("Passed", when.passed_last, Phase.PROMOTING, to.promoting),
@@ -79,7 +82,7 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
             Rule("Resumed", when.resumed_before_shifting, Phase.PREPARING, to.resumed),
             Rule("Resumed", when.resumed, Phase.SHIFTING, to.resumed),
         ),
-        Phase.PROMOTING: (*_ARMED, Rule("Converged", when.converged, Phase.STABLE, to.promoted)),
+        Phase.PROMOTING: (*_ARMED, _SHARED, Rule("Converged", when.converged, Phase.STABLE, to.promoted)),
         Phase.ROLLING_BACK: (
             _DELETED,
             Rule("Converged", when.rolled_back_for_good, Phase.ROLLED_BACK, to.rolled_back),
@@ -96,13 +99,12 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
 
 def decide(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapshot, settings: "MachineSettings") -> Decision:
     """One pass: the status to store, the effects that follow from it, and when to look again. Total and pure."""
-    limits: Limits = limits_of(spec)
     host = ServiceHost(spec.service, snapshot.namespace, settings.cluster_domain)
     seen = track(spec, count(spec, status, snapshot, settings.settle), host, snapshot.mesh)
-    before = Context(spec, seen, snapshot, settings.cluster_domain, limits=limits)
+    before = Context(spec, seen, snapshot, settings.cluster_domain, limits=limits(spec, seen, snapshot))
     rule = next((rule for rule in TABLE[status.phase] if rule.guard(before)), None)
     moved = _moved(before, rule) if rule else seen
-    after = Context(spec, moved, snapshot, settings.cluster_domain, limits=limits)
+    after = Context(spec, moved, snapshot, settings.cluster_domain, limits=limits(spec, moved, snapshot))
     final = conditions.conclude(after, verdict=before.verdict)
     actions = (*moves.actions(replace(after, status=final)), *transition_events(status, final))
     return Decision(final, actions, moves.requeue_after(after, settings, moved=rule is not None))

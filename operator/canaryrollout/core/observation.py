@@ -6,40 +6,40 @@ from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import ROUTES_LIMIT, CanaryRolloutStatus, Phase
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.context import COUNTED, OFF_BASELINE
-from canaryrollout.core.evidence import EvidenceState, Limits, observe
+from canaryrollout.core.evidence import EvidenceState, observe
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.limits import Limits, limits_of
 from canaryrollout.core.plan import named
 from canaryrollout.core.snapshot import MeshObjects, Poll, Snapshot
 
 
-def limits_of(spec: CanaryRolloutSpec) -> Limits:
-    """The limits that the spec sets."""
-    analysis = spec.analysis
-    return Limits(
-        max_error_rate=analysis.max_error_rate,
-        latency=analysis.max_p99_latency,
-        min_requests=analysis.min_requests,
-        beta=1.0 - analysis.confidence,
-    )
+def limits(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapshot) -> Limits:
+    """The limits at the present weight."""
+    baseline = status.rollout.baseline if status.rollout is not None else None
+    return limits_of(spec, status.weight, baseline, snapshot.custom_metrics)
 
 
 def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapshot, settle: float) -> CanaryRolloutStatus:
     """The status with this pass's poll counted; unchanged where there is none or nothing is on trial.
 
-    A step counts towards passing from `settle` seconds of Prometheus time after the first poll that followed its proof.
+    A step counts towards passing from one scrape interval of Prometheus time (`settle` seconds where it could not be measured)
+    after the first poll that followed its proof: what is scraped earlier may have happened under the old weights.
     """
     rollout, poll = status.rollout, snapshot.poll
     if rollout is None or status.phase not in COUNTED or not isinstance(poll, Poll):
         return status
+    baseline = rollout.baseline or poll.baseline
     step = rollout.step
     if step is not None and status.phase is Phase.ANALYSING:
-        observed_from = poll.time + settle if step.observed_from is None else step.observed_from
+        asked_at = poll.time if poll.now is None else poll.now
+        interval = baseline.scrape_interval if baseline is not None else None
+        observed_from = asked_at + (interval or settle) if step.observed_from is None else step.observed_from
         step = step.model_copy(update={"observed_from": observed_from, "observed_until": poll.time})
     counts_from = step.observed_from if step is not None and status.phase is Phase.ANALYSING else None
-    known = EvidenceState.model_validate(rollout.evidence) if rollout.evidence else EvidenceState.begin()
-    evidence = observe(known, poll, limits_of(spec), counts_for_pass_from=counts_from, canary_weight=status.weight)
-    stored = evidence.model_dump(mode="json", by_alias=True)
-    return status.model_copy(update={"rollout": rollout.model_copy(update={"step": step, "evidence": stored})})
+    terms = limits_of(spec, status.weight, baseline, snapshot.custom_metrics)
+    known = rollout.evidence or EvidenceState()
+    evidence = observe(known, poll, terms, counts_for_pass_from=counts_from, canary_weight=status.weight)
+    return status.model_copy(update={"rollout": rollout.model_copy(update={"step": step, "evidence": evidence, "baseline": baseline})})
 
 
 def track(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, host: ServiceHost, mesh: MeshObjects) -> CanaryRolloutStatus:

@@ -2,11 +2,14 @@
 
 from typing import Literal
 
+from canaryrollout.api.quantities import format_duration
 from canaryrollout.api.status import CanaryRolloutStatus, HistoryEntry, RolloutState, Routing, StepStatus
 from canaryrollout.core import adoption
 from canaryrollout.core.context import REQUEST_LIMIT, RESUME, RETRY, Context
-from canaryrollout.core.evidence import EvidenceState, Fail, begin_step
+from canaryrollout.core.evidence import EvidenceState, begin_step
+from canaryrollout.core.guards import SHARED_FAILURE
 from canaryrollout.core.snapshot import Problem, ProxyState
+from canaryrollout.core.verdict import Fail, Wait
 
 HISTORY_LIMIT = 10
 
@@ -68,7 +71,7 @@ def next_step(context: Context) -> CanaryRolloutStatus:
     if rollout.revert or following is None:
         following = (len(steps) - 1, 100)
     index, weight = following
-    evidence = begin_step(context.evidence or EvidenceState.begin()).model_dump(mode="json", by_alias=True)
+    evidence = begin_step(context.evidence or EvidenceState())
     step = StepStatus(index=index, weight=weight, started_at=context.snapshot.now)
     rollout = rollout.model_copy(update={"step": step, "evidence": evidence, "reason": "", "explanation": ""})
     return status.model_copy(update={"rollout": rollout, "weight": weight, "step": f"{index + 1}/{len(steps)}"})
@@ -86,9 +89,15 @@ def _unproved(context: Context, **more: object) -> CanaryRolloutStatus:
     rollout = _rollout(context)
     unproved = {"started_at": context.snapshot.now, "synced_at": None, "observed_from": None, "observed_until": None}
     step = rollout.step.model_copy(update=unproved) if rollout.step else None
-    evidence = begin_step(context.evidence).model_dump(mode="json", by_alias=True) if context.evidence else None
+    evidence = begin_step(_heard(context, rollout)) if context.evidence is not None else None
     rollout = rollout.model_copy(update={"step": step, "evidence": evidence, "reason": "", "explanation": ""})
     return context.status.model_copy(update={"rollout": rollout, **more})
+
+
+def _heard(context: Context, rollout: RolloutState) -> EvidenceState:
+    """The evidence to go on with. Who resumes after a failure that stable shared has judged it: it does not count a second time."""
+    known = context.evidence or EvidenceState()
+    return EvidenceState(cursor=known.cursor) if rollout.reason == SHARED_FAILURE else known
 
 
 def reasserting(context: Context) -> CanaryRolloutStatus:
@@ -114,6 +123,13 @@ def paused_by_sync(context: Context) -> CanaryRolloutStatus:
 def paused_by_inconclusive(context: Context) -> CanaryRolloutStatus:
     """Hold: no verdict in time."""
     return _held(context, "Inconclusive", _inconclusive_explanation(context))
+
+
+def paused_by_shared_failure(context: Context) -> CanaryRolloutStatus:
+    """Hold: both versions fail alike."""
+    verdict = context.verdict
+    said = verdict.explanation if isinstance(verdict, Fail) else ""
+    return _held(context, SHARED_FAILURE, f"paused at {context.status.weight} %: stable does no better than the canary: {said}")
 
 
 def _held(context: Context, reason: str, explanation: str) -> CanaryRolloutStatus:
@@ -161,8 +177,21 @@ def breached(context: Context) -> CanaryRolloutStatus:
     verdict = context.verdict
     if not isinstance(verdict, Fail):
         raise AssertionError("breached without a failing verdict")
-    reason = "Latency" if verdict.metric == "latency" else "ErrorRate"
-    return _back(context, reason, f"rolled back at {context.status.weight} %: {verdict.explanation}")
+    shared = "; stable does no better" if verdict.shared else ""
+    return _back(context, failure_reason(verdict), f"rolled back at {context.status.weight} %: {verdict.explanation}{shared}")
+
+
+def failure_reason(verdict: Fail) -> str:
+    """The reason of a condition for a failing metric."""
+    return {"errors": "ErrorRate", "latency": "Latency"}.get(verdict.metric, "CustomMetric")
+
+
+def canary_crashing(context: Context) -> CanaryRolloutStatus:
+    """Undo: pods of the canary end again and again."""
+    version, crashing = _rollout(context).version, "; ".join(context.canary.crashing)
+    return _back(
+        context, "CanaryCrashing", f"rolled back at {context.status.weight} %: pods of version {version} are crashing ({crashing})"
+    )
 
 
 def canary_gone(context: Context) -> CanaryRolloutStatus:
@@ -265,8 +294,8 @@ def _sync_explanation(context: Context) -> str:
 
 def _inconclusive_explanation(context: Context) -> str:
     verdict = context.verdict
-    waited = f"{context.spec.analysis.max_duration:g} s"
-    return f"no verdict within {waited}: {verdict.message if hasattr(verdict, 'message') else verdict.explanation}"
+    waited = format_duration(context.analysis.max_duration)
+    return f"no verdict within {waited}: {verdict.message if isinstance(verdict, Wait) else verdict.explanation}"
 
 
 def lagging_summary(context: Context, limit: int = 5) -> str:

@@ -161,7 +161,7 @@ def test_no_traffic_is_inconclusive_and_pauses() -> None:
     world.release("v2").run_to(Phase.PAUSED)
     assert world.split() == {"v1": 95, "v2": 5}
     assert condition(world, "Analysis") == ("Unknown", "NoTraffic")
-    assert "no verdict within 120 s" in world.parsed.message
+    assert "no verdict within 2m:" in world.parsed.message
 
 
 def test_a_breach_while_paused_is_undone() -> None:
@@ -202,7 +202,7 @@ def test_a_foreign_change_of_the_weights_is_reasserted_and_proved_again() -> Non
 
 
 def test_an_inconclusive_step_is_not_promoted_while_something_is_wrong() -> None:
-    world = adopted(rps=0.0)
+    world = adopted(rps=50.0, error_rate={"v1": 0.008, "v2": 0.008})
     world.spec["analysis"] = {"maxDuration": "1m", "onInconclusive": "promote"}
     world.release("v2").run_to(Phase.ANALYSING)
     world.add(virtual_service([{"route": [destination("v1")]}], name="second"))
@@ -212,6 +212,17 @@ def test_an_inconclusive_step_is_not_promoted_while_something_is_wrong() -> None
     assert (world.phase, world.parsed.weight) == (Phase.ANALYSING, 5)
     del world.objects["VirtualService", "second"]
     world.run(until=lambda w: w.parsed.weight == 10)
+
+
+def test_an_inconclusive_step_without_sound_data_is_paused_even_where_promotion_is_the_policy() -> None:
+    for silence in ({"rps": 0.0}, {"provider_down": True}):
+        world = adopted()
+        world.spec["analysis"] = {"maxDuration": "1m", "onInconclusive": "promote"}
+        world.release("v2").run_to(Phase.ANALYSING)
+        for name, value in silence.items():
+            setattr(world, name, value)
+        world.run_to(Phase.PAUSED, seconds=300)
+        assert world.parsed.weight == 5
 
 
 def test_the_trial_policy_is_on_the_canary_only_while_on_trial() -> None:
@@ -228,7 +239,7 @@ def test_every_phase_has_rules_and_every_rollback_phase_is_armed() -> None:
     assert set(TABLE) == set(Phase)
     for phase in (Phase.SHIFTING, Phase.ANALYSING, Phase.PAUSED, Phase.PROMOTING):
         events = [rule.event for rule in TABLE[phase]]
-        assert events[:4] == ["Deleted", "VersionChanged", "CanaryWithoutEndpoints", "LimitBreached"]
+        assert events[:5] == ["Deleted", "VersionChanged", "CanaryWithoutEndpoints", "CanaryCrashing", "LimitBreached"]
 
 
 @pytest.mark.parametrize("error_rate", [0.0, 0.5])

@@ -13,7 +13,7 @@ from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.core.context import COUNTED, PROVING, Context
 from canaryrollout.core.decision import Action, CreateObject, Decision, EmitEvent, PatchObject, SetFinalizer
 from canaryrollout.core.machine import MachineSettings, decide
-from canaryrollout.core.observation import limits_of
+from canaryrollout.core.observation import limits
 from canaryrollout.core.snapshot import (
     Counts,
     Expectation,
@@ -143,7 +143,7 @@ class World:
             mesh=MeshObjects(tuple(kinds["VirtualService"]), tuple(kinds["DestinationRule"])) if self.mesh_readable else MeshObjects(),
             observed_mesh=self.mesh_readable,
         )
-        context = Context(spec, status, seen, limits=limits_of(spec))
+        context = Context(spec, status, seen, limits=limits(spec, status, seen))
         question = context.plan.question if context.plan is not None and status.phase in PROVING else None
         sync = self.prove(question) if question else None
         return Snapshot(

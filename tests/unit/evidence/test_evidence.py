@@ -5,17 +5,24 @@ import math
 from dataclasses import replace
 
 import pytest
-from canaryrollout.core.evidence import EvidenceState, Fail, Limits, Pass, Wait, begin_step, observe, verdict
+from canaryrollout.core.evidence import EvidenceState, begin_step, observe
+from canaryrollout.core.limits import Limits
 from canaryrollout.core.snapshot import Counts, Poll, Problem, Reporter, Slice
+from canaryrollout.core.verdict import Fail, Pass, Wait, verdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-LIMITS = Limits(max_error_rate=0.01, latency=0.5, min_requests=100)
+LIMITS = Limits(max_error_rate=0.01, latency=0.5, min_requests=100, max_increase=2.0)
 STABLE = Counts(total=1000, errors=1, slow=1, timed=1000)
 
 
 def counts(total: float, errors: float = 0, slow: float = 0) -> Counts:
-    return Counts(total=total, errors=errors, slow=slow, timed=total)
+    return Counts(total=total, errors=errors, slow=slow, timed=total, not_fast=slow)
+
+
+def started() -> EvidenceState:
+    """The first step has begun at Prometheus time 0."""
+    return begin_step(observe(EvidenceState(), Poll(time=0), LIMITS, counts_for_pass_from=None))
 
 
 def piece(start: float, canary: Counts, reporter: Reporter = Reporter.DESTINATION, unattributed: float = 0) -> Slice:
@@ -27,7 +34,7 @@ def poll(*pieces: Slice, time: float = 0) -> Poll:
 
 
 def after(*canary: Counts, reporter: Reporter = Reporter.DESTINATION, limits: Limits = LIMITS) -> EvidenceState:
-    state = observe(EvidenceState.begin(), Poll(time=0), limits, counts_for_pass_from=0)
+    state = started()
     for index, count in enumerate(canary):
         state = observe(state, poll(piece(5.0 * index, count, reporter)), limits, counts_for_pass_from=0)
     return state
@@ -45,13 +52,13 @@ def test_fewer_requests_than_the_minimum_never_pass() -> None:
 
 
 def test_a_canary_that_fails_half_its_requests_is_caught_after_a_handful() -> None:
-    result = verdict(after(counts(8, 4), counts(8, 4)), LIMITS, ())
+    result = verdict(after(counts(12, 6), counts(12, 6)), LIMITS, ())
     assert isinstance(result, Fail)
     assert result.metric == "errors"
 
 
 def test_a_canary_that_fails_everything_is_caught_in_one_slice() -> None:
-    result = verdict(after(counts(6, 6)), LIMITS, ())
+    result = verdict(after(counts(20, 20)), LIMITS, ())
     assert isinstance(result, Fail)
 
 
@@ -73,7 +80,8 @@ def test_errors_seen_by_the_callers_alone_fail() -> None:
         state = observe(state, poll(*pieces), LIMITS, counts_for_pass_from=0)
     result = verdict(state, LIMITS, ())
     assert isinstance(result, Fail)
-    assert result.reporter is Reporter.SOURCE
+    assert result.numbers is not None
+    assert result.numbers.reporter is Reporter.SOURCE
 
 
 def test_errors_that_no_workload_answered_are_charged_to_a_canary_with_weight() -> None:
@@ -101,15 +109,15 @@ def test_a_new_step_needs_its_own_evidence_and_keeps_the_failures() -> None:
     assert isinstance(verdict(state, LIMITS, ()), Pass)
     assert isinstance(verdict(begin_step(state), LIMITS, ()), Wait)
     doubtful = after(counts(20, 2))
-    assert begin_step(doubtful).destination.errors == doubtful.destination.errors
-    failed = after(counts(30, 20))
+    assert min(begin_step(doubtful).destination.errors) >= min(doubtful.destination.errors)
+    failed = after(counts(30, 20), counts(30, 20))
     assert isinstance(verdict(begin_step(failed), LIMITS, ()), Fail)
 
 
 def test_problems_forbid_a_pass_but_not_a_failure() -> None:
     problem = Problem("Stale", "the newest sample of reviews-v2 is 80 s old")
     assert verdict(after(counts(2000)), LIMITS, (problem,)) == Wait("Stale", problem.message)
-    assert isinstance(verdict(after(counts(30, 20)), LIMITS, (problem,)), Fail)
+    assert isinstance(verdict(after(counts(30, 20), counts(30, 20)), LIMITS, (problem,)), Fail)
 
 
 def test_silence_of_the_canary_beside_a_busy_stable_is_named() -> None:
@@ -167,8 +175,8 @@ def test_a_slice_that_straddles_the_cursor_changes_nothing() -> None:
 
 
 def test_an_empty_poll_moves_the_cursor_and_nothing_else() -> None:
-    state = observe(EvidenceState.begin(), Poll(time=77.5), LIMITS, counts_for_pass_from=None)
-    assert state == EvidenceState(cursor=77.5)
+    state = observe(EvidenceState(), Poll(time=77.5), LIMITS, counts_for_pass_from=None)
+    assert state == EvidenceState(cursor=77.5, latency=0.5)
 
 
 def test_a_poll_from_the_past_never_moves_the_cursor_back() -> None:
@@ -177,7 +185,7 @@ def test_a_poll_from_the_past_never_moves_the_cursor_back() -> None:
 
 @pytest.mark.parametrize("rate", [0.0, 0.95, 1.0])
 def test_extreme_limits_stay_finite(rate: float) -> None:
-    limits = replace(LIMITS, max_error_rate=rate)
+    limits = replace(LIMITS, max_error_rate=rate, max_increase=math.inf)
     state = after(*[counts(50, 25)] * 4, limits=limits)
     assert isinstance(verdict(state, limits, ()), Fail if rate == 0.0 else Wait)
     assert all(math.isfinite(log) for log in state.destination.errors)
@@ -189,7 +197,7 @@ def test_the_state_stays_near_a_kilobyte_and_is_read_back_equal() -> None:
         pieces = (piece(5.0 * index, counts(4321, 7, 9), Reporter.SOURCE, 1), piece(5.0 * index, counts(4321, 7, 9)))
         state = observe(state, poll(*pieces), LIMITS, counts_for_pass_from=0)
     text = state.model_dump_json(by_alias=True)
-    assert len(text) < 1300
+    assert len(text) < 1500
     assert EvidenceState.model_validate_json(text) == state
     assert EvidenceState.model_validate(json.loads(text)) == state
 
@@ -209,7 +217,7 @@ def polls(rows: list[tuple[Counts, Counts, int]], order: tuple[Reporter, Reporte
 
 
 def fold(sequence: list[Poll]) -> EvidenceState:
-    state = EvidenceState.begin()
+    state = started()
     for each in sequence:
         state = observe(state, each, LIMITS, counts_for_pass_from=5)
     return state

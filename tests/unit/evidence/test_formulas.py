@@ -36,20 +36,39 @@ def test_the_printed_pass_counts_pass_and_are_within_their_grid_of_ten(rate: flo
 @pytest.mark.parametrize("limit", [0.001, 0.01, 0.05, 0.2, 0.5, 0.95])
 @pytest.mark.parametrize("n", [1, 2, 5, 12, 30])
 def test_expected_evidence_against_a_canary_within_its_limit_is_at_most_one(limit: float, n: int) -> None:
-    start = (0.0,) * len(formulas.FAIL_MULTIPLES)
     for true in (limit, limit / 2, limit / 10):
-        expected = [0.0] * len(start)
+        expected = [0.0] * len(formulas.FAIL_MULTIPLES)
         for x in range(n + 1):
-            for index, log in enumerate(formulas.add_slice(start, x, n, limit)):
+            for index, log in enumerate(formulas.absolute_gains(x, n, limit, 1.0)):
                 expected[index] += binomial(n, x, true) * math.exp(log)
-        assert all(value <= 1 + 1e-5 for value in expected)
+        assert all(value <= 1 + 1e-9 for value in expected)
+
+
+@pytest.mark.parametrize("increase", [1.0, 2.0, 5.0])
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (3, 20), (12, 4), (10, 25)])
+def test_expected_evidence_against_a_canary_that_fails_no_more_often_than_it_may_beside_stable_is_at_most_one(
+    increase: float, n: int, m: int
+) -> None:
+    """Given their number, errors fall to the two versions like draws in proportion to rate x requests."""
+    for factor in (1.0, 0.5, 0.1):
+        share = factor * increase * n / (factor * increase * n + m)
+        for errors in range(1, min(n, m) + 1):
+            expected = [0.0] * len(formulas.RELATIVE_MULTIPLES)
+            for x in range(errors + 1):
+                gains = formulas.relative_gains(x, n, errors - x, m, increase=increase, burst=1.0)
+                assert gains is not None
+                for index, gain in enumerate(gains):
+                    expected[index] += binomial(errors, x, share) * math.exp(gain)
+            assert all(value <= 1 + 1e-9 for value in expected)
 
 
 @pytest.mark.parametrize("limit", [0.01, 0.2, 0.4, 0.95])
 @pytest.mark.parametrize("n", [1, 3, 10, 40])
 def test_expected_catastrophe_evidence_is_at_most_one_up_to_twenty_percent_or_the_limit(limit: float, n: int) -> None:
     for true in (max(limit, 0.2), max(limit, 0.2) / 2):
-        assert sum(binomial(n, x, true) * math.exp(formulas.log_catastrophe(x, n, limit)) for x in range(n + 1)) <= 1 + 1e-9
+        for index in range(len(formulas.CATASTROPHE_RATES)):
+            gains = [formulas.catastrophe_gains(x, n, limit, 0.2, 1.0)[index] for x in range(n + 1)]
+            assert sum(binomial(n, x, true) * math.exp(gain) for x, gain in enumerate(gains)) <= 1 + 1e-9
 
 
 @pytest.mark.parametrize("limit", [0.001, 0.01, 0.05, 0.5])
@@ -61,8 +80,10 @@ def test_expected_evidence_for_a_canary_at_or_above_its_limit_is_at_most_one(lim
 
 def test_evidence_starts_at_one() -> None:
     assert formulas.log_pass(0, 0, 0.01) == 0
-    assert formulas.log_catastrophe(0, 0, 0.01) == 0
-    assert formulas.add_slice((0.0,) * 7, 0, 0, 0.01) == (0.0,) * 7
+    assert set(formulas.catastrophe_gains(0, 0, 0.01, 0.2, 1.0)) == {0.0}
+    assert set(formulas.absolute_gains(0, 0, 0.01, 1.0)) == {0.0}
+    assert formulas.relative_gains(0, 0, 3, 100, increase=2.0, burst=1.0) is None
+    assert formulas.relative_gains(0, 10, 0, 100, increase=2.0, burst=1.0) == (0.0,) * 7
 
 
 @given(
@@ -71,28 +92,25 @@ def test_evidence_starts_at_one() -> None:
 )
 def test_slices_may_be_merged_where_the_cap_does_not_bite(slices: list[tuple[int, int]], limit: float) -> None:
     counts = [(bad, bad + good) for bad, good in slices]
-    split: tuple[float, ...] = (0.0,) * 7
-    capped = False
-    for bad, total in counts:
-        before, split = split, formulas.add_slice(split, bad, total, limit)
-        capped = capped or any(b - a >= formulas.SLICE_CAP for a, b in zip(before, split, strict=True))
-    whole = formulas.add_slice((0.0,) * 7, sum(b for b, _ in counts), sum(t for _, t in counts), limit)
-    if not capped and not any(log >= formulas.SLICE_CAP for log in whole):
-        assert split == pytest.approx(whole, abs=1e-4)
+    gains = [formulas.absolute_gains(bad, total, limit, 1.0) for bad, total in counts]
+    whole = formulas.absolute_gains(sum(b for b, _ in counts), sum(t for _, t in counts), limit, 1.0)
+    if max(max(gain) for gain in (*gains, whole)) < formulas.SLICE_CAP:
+        assert [sum(column) for column in zip(*gains, strict=True)] == pytest.approx(whole, abs=1e-9)
 
 
-@given(bad=st.floats(0, 1e15), total=st.floats(0, 1e15), limit=st.floats(0, 1))
-def test_every_formula_stays_finite(bad: float, total: float, limit: float) -> None:
+@given(bad=st.floats(0, 1e15), total=st.floats(0, 1e15), limit=st.floats(0, 1), stable=st.floats(0, 1e15), abort=st.floats(0, 1))
+def test_every_formula_stays_finite(bad: float, total: float, limit: float, stable: float, abort: float) -> None:
     values = [
-        *formulas.add_slice((0.0,) * 7, bad, total, limit),
-        formulas.log_catastrophe(bad, total, limit),
+        *formulas.absolute_gains(bad, total, limit, 1.0),
+        *formulas.catastrophe_gains(bad, total, limit, abort, 2.0),
+        *(formulas.relative_gains(bad, total, stable / 7.0, stable, increase=2.0, burst=1.0) or ()),
         formulas.log_pass(bad, total, limit),
     ]
     assert all(math.isfinite(value) for value in values)
 
 
 def test_one_slice_adds_no_more_than_the_cap() -> None:
-    assert max(formulas.add_slice((0.0,) * 7, 500, 500, 0.01)) == formulas.SLICE_CAP
+    assert max(formulas.absolute_gains(500, 500, 0.01, 1.0)) == formulas.SLICE_CAP
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,132 @@
+"""What the canary must keep, and how sure a verdict must be: the spec's analysis in the terms of the formulas."""
+
+import math
+from dataclasses import dataclass
+
+from canaryrollout.api.analysis import Analysis
+from canaryrollout.api.evidence import Baseline, ReporterBaseline
+from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.core.snapshot import CustomMetricQuery, Reporter
+
+ALPHA = 0.01
+"""Chance of ever rolling back a canary that is within its limits, over the whole rollout."""
+
+FRESH = 5.0
+"""By how much a step before the last has to multiply the evidence for the canary anew; see docs/adr/0013-evidence.md."""
+
+SLOW_SHARE = 0.01
+"""Share of requests that may be slower than the latency limit: makes it a limit on the 99th percentile."""
+
+_LEAST_ABORT_BURST = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bursts:
+    """By how much the logarithms are divided, because errors (slow requests) come in clumps; 1: they come singly."""
+
+    fail_errors: float = 1.0
+    pass_errors: float = 1.0
+    fail_slow: float = 1.0
+    pass_slow: float = 1.0
+
+    @property
+    def abort(self) -> float:
+        """The catastrophe test is not capped: it never trusts that errors come singly."""
+        return max(self.fail_errors, _LEAST_ABORT_BURST)
+
+    @classmethod
+    def of(cls, seen: ReporterBaseline | None) -> "Bursts":
+        """From what stable was like; the estimate counts for little where it rests on few errors."""
+        if seen is None:
+            return cls()
+        return cls(
+            fail_errors=_shrunk(seen.error_burst, seen.errors),
+            pass_errors=max(1.0, seen.error_burst),
+            fail_slow=_shrunk(seen.slow_burst, seen.not_fast),
+            pass_slow=max(1.0, seen.slow_burst),
+        )
+
+
+def _shrunk(burst: float, events: float) -> float:
+    return max(1.0, (burst * events + 1.0) / (events + 1.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of one step. Rates are fractions, `latency` and `warmup` in seconds."""
+
+    max_error_rate: float
+    latency: float
+    min_requests: int = 1
+    max_increase: float = math.inf
+    """How many times stable's rate the canary's may be; infinity: not compared."""
+    relative_floor: float = 0.0025
+    abort_error_rate: float = 0.2
+    warmup: float = 0.0
+    alpha: float = ALPHA
+    beta: float = 0.05
+    """Chance of passing while the canary is at its limit."""
+    last: bool = False
+    """Whether what passes is promoted: then this step alone must bring the whole evidence."""
+    source: Bursts = Bursts()
+    destination: Bursts = Bursts()
+    custom: tuple[CustomMetricQuery, ...] = ()
+    unattributed_rate: float = 0.0
+    """Errors a second that no workload answered, in the hour before."""
+    callers_report: bool = False
+    """Whether callers reported stable's requests in the hour before."""
+
+    @property
+    def slow_share(self) -> float:
+        """Share of requests that may be slower than `latency`."""
+        return SLOW_SHARE
+
+    @property
+    def fail_line(self) -> float:
+        """The evidence at which a canary is rolled back."""
+        return 1.0 / self.alpha
+
+    @property
+    def pass_line(self) -> float:
+        """The evidence at which a step passes."""
+        return 1.0 / self.beta
+
+    @property
+    def fresh_line(self) -> float:
+        """By how much this step has to multiply the evidence for the canary."""
+        return self.pass_line if self.last else min(FRESH, self.pass_line)
+
+    def bursts(self, reporter: Reporter) -> Bursts:
+        """The burst factors of one reporter."""
+        return self.source if reporter is Reporter.SOURCE else self.destination
+
+
+def analysis_of(spec: CanaryRolloutSpec, weight: int) -> Analysis:
+    """The analysis of the step with that weight, its overrides applied."""
+    step = next((step for step in spec.steps if step.weight == weight), None)
+    if step is None:
+        return spec.analysis
+    analysis = step.analysis.applied_to(spec.analysis) if step.analysis is not None else spec.analysis
+    return analysis if step.min_duration is None else analysis.model_copy(update={"min_duration": step.min_duration})
+
+
+def limits_of(spec: CanaryRolloutSpec, weight: int, baseline: Baseline | None = None, custom: tuple[CustomMetricQuery, ...] = ()) -> Limits:
+    """The limits that the spec sets at a weight, in the light of what stable was like."""
+    analysis = analysis_of(spec, weight)
+    seen = baseline or Baseline()
+    return Limits(
+        max_error_rate=analysis.max_error_rate,
+        latency=analysis.max_p99_latency,
+        min_requests=analysis.min_requests,
+        max_increase=analysis.max_error_rate_increase,
+        relative_floor=analysis.relative_floor,
+        abort_error_rate=analysis.abort_error_rate,
+        warmup=analysis.warmup,
+        beta=1.0 - analysis.confidence,
+        last=weight >= spec.steps[-1].weight,
+        source=Bursts.of(seen.source),
+        destination=Bursts.of(seen.destination),
+        custom=custom,
+        unattributed_rate=seen.unattributed / seen.seconds if seen.seconds > 0.0 else 0.0,
+        callers_report=seen.source is not None and seen.source.requests > 0.0,
+    )
