@@ -8,7 +8,7 @@ every proof and every verdict belongs to the phase in which it was asked for.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from canaryrollout.api.spec import CanaryRolloutSpec
@@ -18,7 +18,7 @@ from canaryrollout.core import guards as when
 from canaryrollout.core import transitions as to
 from canaryrollout.core.context import Context
 from canaryrollout.core.decision import Decision
-from canaryrollout.core.events import transition_events
+from canaryrollout.core.events import forecast_events, transition_events
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.observation import count, limits, track
 from canaryrollout.core.snapshot import Snapshot
@@ -103,10 +103,12 @@ def decide(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snaps
     seen = track(spec, count(spec, status, snapshot, settings.settle), host, snapshot.mesh)
     before = Context(spec, seen, snapshot, settings.cluster_domain, limits=limits(spec, seen, snapshot))
     rule = next((rule for rule in TABLE[status.phase] if rule.guard(before)), None)
-    moved = _moved(before, rule) if rule else seen
-    after = Context(spec, moved, snapshot, settings.cluster_domain, limits=limits(spec, moved, snapshot))
+    after = before
+    if rule is not None:
+        moved = _moved(before, rule)
+        after = Context(spec, moved, snapshot, settings.cluster_domain, limits=limits(spec, moved, snapshot))
     final = conditions.conclude(after, verdict=before.verdict)
-    actions = (*moves.actions(replace(after, status=final)), *transition_events(status, final))
+    actions = (*moves.actions(after), *transition_events(status, final), *forecast_events(status, final))
     return Decision(final, actions, moves.requeue_after(after, settings, moved=rule is not None))
 
 
