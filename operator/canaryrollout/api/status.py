@@ -98,6 +98,13 @@ class StepStatus(Model):
     observed_until: float | None = Field(default=None, description="Prometheus time up to which requests have been counted.")
 
 
+class Notice(Model):
+    """Something to know that holds nothing up."""
+
+    reason: Annotated[str, Field(max_length=128)]
+    message: Annotated[str, Field(max_length=1024)]
+
+
 class RolloutState(Model):
     """A rollout under way, or the last one."""
 
@@ -111,6 +118,10 @@ class RolloutState(Model):
     explanation: Annotated[str, Field(max_length=2048)] = ""
     revert: bool = Field(default=False, description="Goes back to the version that served before: one step, no analysis.")
     baseline: Baseline | None = Field(default=None, description="What stable was like in the hour before the rollout.")
+    forecast: Annotated[str, Field(max_length=1024)] = Field(default="", description="How long the steps take at the traffic of that hour.")
+    notices: Annotated[tuple[Notice, ...], Field(max_length=10)] = Field(
+        default=(), description="What to know about the data that the rollout is judged by."
+    )
     evidence: EvidenceState | None = Field(default=None, description="What has been counted, and what it says.")
 
 

@@ -2,23 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 
+from canaryrollout.api.analysis import CustomMetric
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.controller.pods import versions
 from canaryrollout.core.context import COUNTED, PROVING, WRITING, Context
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits
-from canaryrollout.core.snapshot import MeshObjects, Poll, PollFailure, Problem, Snapshot, SyncReport
+from canaryrollout.core.snapshot import CustomMetricQuery, MeshObjects, Poll, PollFailure, Problem, Snapshot, SyncReport
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import Forbidden, KindMissing
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, ENDPOINTSLICES, PODS, SERVICES, VIRTUALSERVICES
 from canaryrollout.mesh.router import SyncProver
+from canaryrollout.metrics.custom import resolve
 from canaryrollout.metrics.provider import MetricsProvider, Question
 
 FINALIZER = "canaryrollout.io/restore"
@@ -27,6 +29,12 @@ GAP_SECONDS = 20.0
 """Looks further apart than this are not one watch: a wait that is going on comes back every few seconds."""
 
 Object = dict[str, Any]
+
+MetricLookup = Callable[[tuple[CustomMetric, ...]], tuple[CustomMetricQuery, ...] | Problem]
+
+
+def _no_custom_metrics(metrics: tuple[CustomMetric, ...]) -> tuple[CustomMetricQuery, ...] | Problem:
+    return resolve(metrics, {}, allow_custom=False)
 
 
 @dataclass(frozen=True)
@@ -68,16 +76,27 @@ class _Look:
     """Monotonic time at which the last look ended."""
     polled: float | None = None
     """Monotonic time of the last poll of the metrics provider."""
+    due: float = 0.0
+    """Monotonic time at which the next one can bring something new."""
 
 
 class Observer:
     """Reads the cluster, the mesh and the metrics provider for one CanaryRollout at a time."""
 
-    def __init__(self, kube: KubeClient, prover: SyncProver, metrics: MetricsProvider, settings: MachineSettings) -> None:
+    def __init__(
+        self,
+        kube: KubeClient,
+        prover: SyncProver,
+        metrics: MetricsProvider,
+        settings: MachineSettings,
+        lookup: MetricLookup = _no_custom_metrics,
+    ) -> None:
+        """`lookup` turns spec.analysis.metrics into queries, or says why it cannot."""
         self._kube = kube
         self._prover = prover
         self._metrics = metrics
         self._settings = settings
+        self._lookup = lookup
         self._looks: dict[tuple[str, str], _Look] = {}
 
     async def snapshot(self, subject: Subject, spec: CanaryRolloutSpec) -> Snapshot:
@@ -88,7 +107,8 @@ class Observer:
         context = Context(spec, subject.status, seen, self._settings.cluster_domain, limits=limits(spec, subject.status, seen))
         sync, poll = await asyncio.gather(self._sync(context), self._poll(context, look))
         look.ended = time.monotonic()
-        return replace(seen, sync=sync, poll=poll, now=self._kube.server_time())
+        due = max(0.05, look.due - look.ended) if context.status.phase in COUNTED else None
+        return replace(seen, sync=sync, poll=poll, poll_due=due, now=self._kube.server_time())
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop what is remembered of an object that is gone."""
@@ -115,7 +135,9 @@ class Observer:
         pods: Sequence[Object] = ()
         if selector:
             pods = await self._kube.list(PODS, namespace, label_selector=",".join(f"{k}={v}" for k, v in sorted(selector.items())))
-        problems = tuple(p for p in (missing, _claim(subject.raw, spec, rollouts)) if p is not None)
+        custom = self._lookup(spec.analysis.metrics)
+        unusable = custom if isinstance(custom, Problem) else None
+        problems = tuple(p for p in (missing, _claim(subject.raw, spec, rollouts), unusable) if p is not None)
         return Snapshot(
             name=metadata["name"],
             namespace=namespace,
@@ -131,6 +153,7 @@ class Observer:
             finalizer_held=FINALIZER in (metadata.get("finalizers") or []),
             mesh=mesh or MeshObjects(),
             observed_mesh=mesh is not None,
+            custom_metrics=() if isinstance(custom, Problem) else custom,
         )
 
     async def _mesh(self, namespace: str) -> tuple[MeshObjects | None, Problem | None]:
@@ -165,18 +188,28 @@ class Observer:
             latency_threshold=context.analysis.max_p99_latency,
             canary_pods=context.canary.ready,
             edges=rollout.baseline.edges if rollout.baseline is not None else (),
+            scrape_interval=rollout.baseline.scrape_interval if rollout.baseline is not None else None,
             canary_version=rollout.version,
             stable_version=rollout.stable,
             metrics=context.snapshot.custom_metrics,
         )
-        return await self._metrics.poll(question, evidence.cursor if evidence is not None else None)
+        poll = await self._metrics.poll(question, evidence.cursor if evidence is not None else None)
+        look.due = time.monotonic() + self._wait(poll)
+        return poll
+
+    def _wait(self, poll: Poll | PollFailure) -> float:
+        """Seconds until the next poll: just after the end of the slice under way, for every second later is a second of failed requests."""
+        interval = self._settings.poll_interval
+        if not isinstance(poll, Poll) or poll.now is None:
+            return interval
+        return min(max(poll.time + interval + self._settings.visible_after - poll.now, 0.1), interval)
 
     def _due(self, context: Context, look: _Look) -> bool:
-        """Every poll interval, and at once where a step's observation has to begin."""
+        """When another slice is complete, and at once where a step's observation has to begin."""
         step = context.status.rollout.step if context.status.rollout else None
         beginning = context.status.phase is Phase.ANALYSING and step is not None and step.observed_from is None
-        elapsed = float("inf") if look.polled is None else time.monotonic() - look.polled
-        return elapsed >= self._settings.poll_interval * 0.95 or (beginning and elapsed >= 1.0)
+        now = time.monotonic()
+        return look.polled is None or now >= look.due or (beginning and now - look.polled >= 1.0)
 
 
 def _version_label(status: CanaryRolloutStatus, spec: CanaryRolloutSpec) -> str:

@@ -56,6 +56,8 @@ def _merge(status: CanaryRolloutStatus, states: Mapping[str, State], generation:
     merged = {condition.type: condition for condition in status.conditions}
     for name, (value, reason, message) in states.items():
         old = merged.get(name)
+        if old is not None and (old.status, old.reason, old.message, old.observed_generation) == (value, reason, message, generation):
+            continue
         since = old.last_transition_time if old is not None and old.status == value else now
         merged[name] = Condition.model_validate(
             {

@@ -38,6 +38,15 @@ def transition_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -
     return _arrivals(before, after)
 
 
+def forecast_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:
+    """How long it will take and what to know, as soon as the hour before has been looked at."""
+    known = before.rollout is not None and before.rollout.baseline is not None
+    if known or after.rollout is None or after.rollout.baseline is None:
+        return ()
+    told = EmitEvent("Forecast", after.rollout.forecast)
+    return (told, *(EmitEvent(notice.reason, notice.message, warning=True) for notice in after.rollout.notices))
+
+
 def _arrivals(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:
     if after.phase is Phase.ROLLED_BACK and after.rollout is not None:
         text = f"all proxies are back on {after.stable_version}; {after.rollout.explanation}"

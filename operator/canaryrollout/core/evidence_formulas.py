@@ -130,11 +130,13 @@ def _share(times: float, total: float, stable_total: float) -> float:
     return min(max(times * total / (times * total + stable_total), _TINY), 1.0 - _TINY)
 
 
+@lru_cache(maxsize=1024)
 def log_pass(bad: float, total: float, limit: float, burst: float = 1.0) -> float:
     """ln evidence that the rate is below the limit, from counts since the proof; not capped."""
     return log_mean_exp([bet.log_ratio(bad, total) / burst for bet in passing_bets(limit)])
 
 
+@lru_cache(maxsize=1024)
 def requests_to_pass(bad: float, total: float, limit: float, line: float, burst: float = 1.0, *, rate: float | None = None) -> int | None:
     """About how many more requests at `rate` (else the rate seen so far) bring log_pass to `line`; None where that is too near the limit.
 

@@ -132,5 +132,7 @@ class MachineSettings:
     """Between two questions to the control plane while a proof is awaited."""
     settle: float = 5.0
     """One scrape interval: requests before proof + settle may belong to the old weights and cannot help to pass."""
+    visible_after: float = 0.6
+    """How long after its end a slice can be counted: a little more than the provider's ingestion delay."""
     retry_interval: float = 15.0
     """Between two looks at something that only people can mend."""

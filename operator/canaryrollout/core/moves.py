@@ -69,7 +69,8 @@ def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool)
     # Not at once after a write: one that the API server or a webhook undoes would be repeated without a pause.
     waits = [_proof_wait(context, settings)] if status.phase in PROVING and not context.converged else []
     if status.phase in COUNTED:
-        waits.append(settings.poll_interval)
+        due = context.snapshot.poll_due
+        waits.append(settings.poll_interval if due is None else min(due, settings.poll_interval))
     if status.phase in (Phase.PENDING, Phase.STABLE) and _stuck(context):
         waits.append(settings.retry_interval)
     return min(waits) if waits else None

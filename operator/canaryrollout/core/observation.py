@@ -2,8 +2,10 @@
 routes that people added or renamed in mid-rollout.
 """
 
+from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
-from canaryrollout.api.status import ROUTES_LIMIT, CanaryRolloutStatus, Phase
+from canaryrollout.api.status import ROUTES_LIMIT, CanaryRolloutStatus, Notice, Phase
+from canaryrollout.core import forecast
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.context import COUNTED, OFF_BASELINE
 from canaryrollout.core.evidence import EvidenceState, observe
@@ -39,7 +41,15 @@ def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapsh
     terms = limits_of(spec, status.weight, baseline, snapshot.custom_metrics)
     known = rollout.evidence or EvidenceState()
     evidence = observe(known, poll, terms, counts_for_pass_from=counts_from, canary_weight=status.weight)
-    return status.model_copy(update={"rollout": rollout.model_copy(update={"step": step, "evidence": evidence, "baseline": baseline})})
+    foreseen = _foreseen(spec, baseline, settle) if rollout.baseline is None and baseline is not None else {}
+    seen = {"step": step, "evidence": evidence, "baseline": baseline, **foreseen}
+    return status.model_copy(update={"rollout": rollout.model_copy(update=seen)})
+
+
+def _foreseen(spec: CanaryRolloutSpec, baseline: Baseline, scrape_interval: float) -> dict[str, object]:
+    given = forecast.Given(spec, baseline, scrape_interval)
+    notices = tuple(Notice(reason=problem.reason, message=problem.message) for problem in forecast.notices(given))
+    return {"forecast": forecast.told(given), "notices": notices}
 
 
 def track(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, host: ServiceHost, mesh: MeshObjects) -> CanaryRolloutStatus:

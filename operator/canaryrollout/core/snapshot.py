@@ -242,3 +242,5 @@ class Snapshot:
     """spec.analysis.metrics, looked up; a metric that cannot be looked up is a problem."""
     sync: SyncReport | None = None
     poll: Poll | PollFailure | None = None
+    poll_due: float | None = None
+    """Seconds until another slice is complete, or another try is due; None: as the settings say."""
