@@ -7,7 +7,7 @@ from typing import Any
 
 from canaryrollout.metrics import errors
 
-_MOST = 2.0**53
+MOST = 2.0**53
 """Counts above this are no longer exact in a float, and no counter of requests gets there."""
 
 
@@ -38,7 +38,12 @@ def matrix(result: Any, times: Collection[int]) -> tuple[Sample, ...]:
     return tuple(_samples(result, "values", times))
 
 
-def _samples(result: Any, key: str, times: Collection[int]) -> Iterable[Sample]:
+def numbers(result: Any, times: Collection[int]) -> tuple[Sample, ...]:
+    """As matrix(), of a query that we have not written: any number, also one that is not finite. Raises PrometheusError."""
+    return tuple(_samples(result, "values", times, counts=False))
+
+
+def _samples(result: Any, key: str, times: Collection[int], *, counts: bool = True) -> Iterable[Sample]:
     for series in result:
         if not isinstance(series, dict) or key not in series:
             raise errors.invalid("a result is of another type than was asked for")
@@ -49,13 +54,13 @@ def _samples(result: Any, key: str, times: Collection[int]) -> Iterable[Sample]:
         if not isinstance(points, list):
             raise errors.invalid("a series has no points")
         for point in points:
-            time, value = _point(point)
+            time, value = _point(point, counts=counts)
             if time not in times:
                 raise errors.invalid("a sample is not at the time that was asked for")
             yield Sample(time, labels, value)
 
 
-def _point(point: Any) -> tuple[int, float]:
+def _point(point: Any, *, counts: bool = True) -> tuple[int, float]:
     if not isinstance(point, list) or len(point) != 2:
         raise errors.invalid("a sample is not a pair of time and number")
     time, text = point
@@ -65,6 +70,6 @@ def _point(point: Any) -> tuple[int, float]:
         value = float(text)
     except ValueError:
         raise errors.invalid("a sample is not a number") from None
-    if not math.isfinite(time) or not math.isfinite(value) or not 0.0 <= value <= _MOST:
+    if not math.isfinite(time) or (counts and not 0.0 <= value <= MOST):
         raise errors.invalid("a sample is negative, not finite or beyond any count")
     return round(time * 1000), value

@@ -8,6 +8,7 @@ from canaryrollout.core.snapshot import Poll, PollFailure, Problem
 from canaryrollout.metrics import baseline, errors, queries, slices
 from canaryrollout.metrics.answers import Sample
 from canaryrollout.metrics.clock import PrometheusClock
+from canaryrollout.metrics.custom_slices import CustomMetrics
 from canaryrollout.metrics.errors import PrometheusError
 from canaryrollout.metrics.prometheus import PrometheusClient
 from canaryrollout.metrics.provider import Question
@@ -41,7 +42,7 @@ class Sampling:
 
 
 class IstioPrometheus:
-    """A metrics.provider.MetricsProvider: three queries a poll, and one more a minute for the time.
+    """A metrics.provider.MetricsProvider: three queries a poll, more for custom metrics, and one a minute for the time.
 
     Slices end on the grid cursor + i x slice length. A counter's growth since its last sample before a slice belongs to the
     slice that holds the sample, so that nothing is lost or counted twice however late, often or seldom it is polled.
@@ -51,6 +52,7 @@ class IstioPrometheus:
         self._client = client
         self._sampling = sampling
         self._clock = PrometheusClock(client)
+        self._custom = CustomMetrics(client)
         self._failures: dict[tuple[str, str], int] = {}
         """How often the history of a service could not be got, by namespace and service."""
 
@@ -108,10 +110,18 @@ class IstioPrometheus:
         ends = slice_ends(cursor, visible, length)
         asked = queries.build(question, length, self._sampling.scrape_labels)
         latest = range(visible, visible + 1)
-        requests, durations, freshness = await self._evaluate((asked.requests, ends), (asked.durations, ends), (asked.freshness, latest))
+        custom = asyncio.create_task(self._custom.ask(question, ends))
+        try:
+            requests, durations, freshness = await self._evaluate(
+                (asked.requests, ends), (asked.durations, ends), (asked.freshness, latest)
+            )
+            own = await custom
+        finally:
+            custom.cancel()
         counted, problems = slices.read_slices(question, length, requests, durations)
         problems += slices.read_freshness(question, visible, freshness, self._sampling.oldest(question.scrape_interval))
-        return Poll(time=(ends[-1] if ends else cursor) / 1000.0, now=now / 1000.0, slices=counted, problems=problems)
+        time = ends[-1] if ends else cursor
+        return Poll(time=time / 1000.0, now=now / 1000.0, slices=counted, problems=(*problems, *own.problems), custom=own.slices)
 
     async def _evaluate(self, *asked: tuple[str, range], deadline: float | None = None) -> list[tuple[Sample, ...]]:
         """The answers to all, at once. Raises PrometheusError where one fails, or is not there by the deadline (loop time)."""

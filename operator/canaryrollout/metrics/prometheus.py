@@ -47,6 +47,11 @@ class PrometheusClient:
         """Seconds that a query may take."""
         return self._endpoint.timeout
 
+    @property
+    def concurrency(self) -> int:
+        """Queries under way at once."""
+        return self._endpoint.concurrency
+
     async def now(self) -> int:
         """Prometheus's own time."""
         return round(answers.scalar(await self._ask("time()", {})) * 1000)
@@ -55,8 +60,11 @@ class PrometheusClient:
         """The query's values at one time, or at several with one request."""
         if len(times) == 1:
             return answers.vector(await self._ask(query, {"time": _seconds(times[0])}), times[0])
-        parameters = {"start": _seconds(times[0]), "end": _seconds(times[-1]), "step": _seconds(times.step)}
-        return answers.matrix(await self._ask(query, parameters), times)
+        return answers.matrix(await self._ask(query, _range(times)), times)
+
+    async def numbers(self, query: str, times: range) -> tuple[Sample, ...]:
+        """The values of a query that we have not written, a scalar's too: any numbers."""
+        return answers.numbers(await self._ask(query, _range(times)), times)
 
     async def close(self) -> None:
         """Cut nothing short, but take no more queries; idle connections are closed."""
@@ -97,6 +105,10 @@ class PrometheusClient:
         future = self._threads.submit(work)
         future.add_done_callback(release)
         return future
+
+
+def _range(times: range) -> dict[str, str]:
+    return {"start": _seconds(times[0]), "end": _seconds(times[-1]), "step": _seconds(times.step)}
 
 
 def _seconds(milliseconds: int) -> str:
