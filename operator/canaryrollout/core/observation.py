@@ -60,4 +60,6 @@ def track(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, host: ServiceHos
     service = named(mesh.virtual_services, routing.virtual_service)
     routes = routing.routes if service is None else vs.tracked_routes(service, host, routing)[:ROUTES_LIMIT]
     dressed = routing.trial_policy or spec.canary_traffic_policy is not None
+    if routes == routing.routes and dressed == routing.trial_policy:
+        return status
     return status.model_copy(update={"routing": routing.model_copy(update={"routes": routes, "trial_policy": dressed})})

@@ -148,7 +148,7 @@ def _cleanup(target: Target, routing: Routing, label: str, host: ServiceHost, me
         return None
     operations = dr.ensure_subsets(rule, tuple(d for d in target.dress if d.manage_policy), label)
     # Somebody may have pinned a route, of any VirtualService, to the subset: without it that route answers 503.
-    in_use = any(vs.names_subset(service, host, target.drop_subset) for service in mesh.virtual_services)
-    if not operations and target.drop_subset and not in_use:
-        operations = dr.remove_subset(rule, target.drop_subset)
+    leaving = target.drop_subset
+    if not operations and leaving and not any(vs.names_subset(service, host, leaving) for service in mesh.virtual_services):
+        operations = dr.remove_subset(rule, leaving)
     return _patch("DestinationRule", routing.destination_rule, operations)

@@ -173,7 +173,7 @@ def _record(key: str, entries: list[Entry], ours: list[tuple[int, Entry]], canar
 
 def desired_entries(entries: list[Entry], ours: list[tuple[int, Entry]], record: RouteRecord, split: Split) -> list[dict[str, Any]]:
     """The destinations of one moving route after `split`; entries of other services and all other fields kept."""
-    wanted: list[dict[str, Any]] = [deepcopy(dict(entry)) for entry in entries]
+    wanted: list[dict[str, Any]] = [dict(entry) for entry in entries]
     positions: dict[str, int] = {}
     share = 0
     for index, entry in ours:
