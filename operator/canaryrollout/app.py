@@ -26,7 +26,7 @@ from canaryrollout.kube.config import ConfigError
 from canaryrollout.kube.errors import ApiError
 from canaryrollout.kube.resources import CANARYROLLOUTS
 from canaryrollout.mesh.proxy_sync import IstiodSyncProver
-from canaryrollout.metrics.endpoint import PrometheusEndpoint
+from canaryrollout.metrics.endpoint import COMPLETE_ANSWERS, PrometheusEndpoint
 from canaryrollout.metrics.istio import IstioPrometheus, Sampling
 from canaryrollout.metrics.prometheus import PrometheusClient
 from canaryrollout.settings import PrometheusSettings, Settings
@@ -219,13 +219,17 @@ def _machine_settings(settings: Settings) -> MachineSettings:
 
 
 def _endpoint(settings: PrometheusSettings) -> PrometheusEndpoint:
+    password = settings.basic_auth_password_file
+    basic_auth = (settings.basic_auth_user, password) if password is not None else None
     return PrometheusEndpoint(
         url=settings.url,
         headers=settings.headers,
         bearer_token_file=settings.bearer_token_file,
+        basic_auth=basic_auth,
         ca_file=settings.ca_file,
         client_cert_file=settings.client_cert_file,
         client_key_file=settings.client_key_file,
+        parameters={**COMPLETE_ANSWERS, **settings.parameters},
         timeout=settings.timeout,
     )
 

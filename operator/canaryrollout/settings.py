@@ -18,6 +18,7 @@ from canaryrollout.api.quantities import Duration
 
 ENVIRONMENT_PREFIX = "CANARYROLLOUT_"
 DEFAULT_NAMESPACE = "canaryrollout-system"
+_OWN_PARAMETERS = frozenset({"query", "time", "start", "end", "step", "timeout"})
 
 
 class SettingsError(ValueError):
@@ -28,16 +29,28 @@ def _split_list(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _split_headers(value: object) -> object:
+def _split_pairs(value: object, names: str) -> object:
     """{"Name": "value"} of "Name=value" strings, given one by one or separated by commas."""
     if isinstance(value, Mapping):
         return value
     pairs = {}
     for part in _split_list(value) or ():  # type: ignore[attr-defined]
         name, equals, content = part.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z0-9-]+", name):
+        if not equals or not re.fullmatch(names, name):
             raise ValueError(f"{name!r} is not of the form NAME=VALUE")
         pairs[name] = content
+    return pairs
+
+
+def _split_headers(value: object) -> object:
+    return _split_pairs(value, r"[A-Za-z0-9-]+")
+
+
+def _split_parameters(value: object) -> object:
+    pairs = _split_pairs(value, r"[A-Za-z0-9_.\[\]-]+")
+    taken = sorted(_OWN_PARAMETERS & set(pairs)) if isinstance(pairs, Mapping) else []
+    if taken:
+        raise ValueError(f"{', '.join(taken)}: the operator sets this itself")
     return pairs
 
 
@@ -46,7 +59,7 @@ def _is_base_url(value: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http or https URL")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must not carry a user name or password: use --prometheus-bearer-token-file or --prometheus-headers")
+        raise ValueError("must not carry a user name or password: use --prometheus-basic-auth-user or --prometheus-bearer-token-file")
     if parts.query or parts.fragment:
         raise ValueError("must not carry a query or a fragment")
     return value.rstrip("/")
@@ -79,6 +92,12 @@ class PrometheusSettings(Group):
     url: Annotated[str, AfterValidator(_is_base_url)] = Field(description="Base URL of Prometheus or of what answers like it. Required.")
     bearer_token_file: Path | None = Field(default=None, description="File with a bearer token, read anew for each request.")
     ca_file: Path | None = Field(default=None, description="PEM file of the certificate authorities to trust instead of the system's.")
+    basic_auth_user: Annotated[str, Field(pattern=r"^[^:\x00-\x1f]*$", max_length=253)] = Field(
+        default="", description="User name of basic authentication, its password in the file of the next setting."
+    )
+    basic_auth_password_file: Path | None = Field(
+        default=None, description="File with the password of basic authentication, read anew for each request."
+    )
     client_cert_file: Path | None = Field(
         default=None, description="PEM file of a client certificate, its key in the file of the next setting."
     )
@@ -86,9 +105,22 @@ class PrometheusSettings(Group):
     headers: Annotated[dict[str, str], BeforeValidator(_split_headers)] = Field(
         default_factory=dict, repr=False, description="Headers to send, as NAME=VALUE, such as X-Scope-OrgID=team."
     )
+    parameters: Annotated[dict[str, str], BeforeValidator(_split_parameters)] = Field(
+        default_factory=dict, repr=False, description="Parameters to send with each query, as NAME=VALUE, such as dedup=true for Thanos."
+    )
     timeout: Seconds = Field(default=10.0, description="Total time that one query may take.")
     scrape_interval: Seconds = Field(default=15.0, description="How often Prometheus scrapes the proxies; decides what counts as fresh.")
     poll_interval: Seconds = Field(default=5.0, description="How often a rollout under analysis is looked at.")
+
+
+class MetricsSettings(Group):
+    """Metrics besides Istio's own."""
+
+    templates_file: Path | None = Field(default=None, description="YAML file of the templates of custom metrics, read at the start.")
+    allow_custom_queries: bool = Field(
+        default=False,
+        description="Let CanaryRollouts bring PromQL of their own. Whoever may write one may then read everything in Prometheus.",
+    )
 
 
 class IstioSettings(Group):
@@ -140,6 +172,7 @@ class Settings(Group):
     resync_interval: Seconds = Field(default=300.0, description="How often every CanaryRollout is looked at although nothing happened.")
     lease: LeaseSettings
     prometheus: PrometheusSettings
+    metrics: MetricsSettings
     istio: IstioSettings
     server: ServerSettings
     log: LogSettings
@@ -202,7 +235,15 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str]) -> Setting
         raise SettingsError("\n".join(_explained(error))) from None
     if settings.lease.renew_deadline >= settings.lease.duration:
         raise SettingsError("--lease-renew-deadline must be shorter than --lease-duration, or two operators could lead at once")
+    _check_authentication(settings.prometheus)
     return settings
+
+
+def _check_authentication(prometheus: PrometheusSettings) -> None:
+    if bool(prometheus.basic_auth_user) != (prometheus.basic_auth_password_file is not None):
+        raise SettingsError("--prometheus-basic-auth-user and --prometheus-basic-auth-password-file belong together")
+    if prometheus.basic_auth_user and prometheus.bearer_token_file is not None:
+        raise SettingsError("--prometheus-bearer-token-file and --prometheus-basic-auth-user: give one of the two")
 
 
 def _explained(error: ValidationError) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Custom metrics as they are written, by users and by the operator's admin, and as they are asked."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,17 @@ def _percentage(value: object) -> object:
     return value
 
 
+def _decimal(value: object) -> object:
+    # Helm writes a million as 1e+06, which YAML 1.1 reads as a string.
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+_Limit = Annotated[Number | None, BeforeValidator(_decimal)]
+
+
 class Template(Model):
     """A metric that the operator's admin has defined: bad and total with perhaps a maxRate, or value with perhaps min and max."""
 
@@ -35,8 +47,8 @@ class Template(Model):
     total: Query | None = None
     max_rate: Annotated[Ratio | None, BeforeValidator(_percentage)] = None
     value: Query | None = None
-    min: Number | None = None
-    max: Number | None = None
+    min: _Limit = None
+    max: _Limit = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -44,6 +56,8 @@ class Template(Model):
         value = self.value is not None and self.bad is None and self.total is None
         if not (ratio or value):
             raise ValueError("give it either bad and total, or value")
+        if not all(math.isfinite(limit) for limit in (self.min, self.max) if limit is not None):
+            raise ValueError("min and max must be finite")
         if flaw := _flaw(self.query("")):
             raise ValueError(flaw)
         return self

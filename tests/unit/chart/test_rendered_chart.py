@@ -10,6 +10,7 @@ import pytest
 import yaml
 from canaryrollout import __version__, settings
 from canaryrollout.api import crd
+from canaryrollout.metrics.custom import read_templates
 from canaryrollout.telemetry import Metrics
 from chartkit import CHART, HelmError, helm, rbac_only, render
 
@@ -25,8 +26,16 @@ EVERYTHING: Object = {
     "networkPolicy": {"egress": {"enabled": True}},
     "prometheus": {
         "headers": {"X-Scope-OrgID": "team"},
+        "parameters": {"dedup": "true"},
         "bearerToken": {"secretName": "prometheus-token"},
         "ca": {"configMapName": "prometheus-ca"},
+    },
+    "customMetrics": {
+        "templates": {
+            "checkout": {"bad": 'sum(failed{ns="{{namespace}}"}) or vector(0)', "total": "sum(all)", "maxRate": "1%"},
+            "queue": {"description": "Orders that wait.", "value": "sum(depth)", "max": 1_000_000},
+        },
+        "allowQueries": True,
     },
     "commonLabels": {"team": "mesh"},
     "imagePullSecrets": [{"name": "pull"}],
@@ -39,6 +48,7 @@ EVERYTHING: Object = {
     "extraVolumeMounts": [{"name": "extra", "mountPath": "/extra"}],
     "priorityClassName": "system-cluster-critical",
 }
+BASIC_AUTH: Object = {"prometheus": {"basicAuth": {"user": "operator", "secretName": "prometheus-password"}}}
 NAMESPACED: Object = {"watchNamespaces": ["shop", "search"], "proxyNamespaces": ["gateways"]}
 
 
@@ -121,7 +131,7 @@ def test_the_pod_satisfies_the_restricted_standard() -> None:
     assert pod_spec(manifests)["enableServiceLinks"] is False
 
 
-@pytest.mark.parametrize("values", [{}, EVERYTHING, NAMESPACED], ids=["defaults", "everything", "namespaced"])
+@pytest.mark.parametrize("values", [{}, EVERYTHING, NAMESPACED, BASIC_AUTH], ids=["defaults", "everything", "namespaced", "basic auth"])
 def test_the_operator_understands_its_arguments(values: Object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every argument is a flag of a setting, and the settings they make are accepted."""
     by_flag = {option.flag: option for option in settings.options()}
@@ -129,18 +139,24 @@ def test_the_operator_understands_its_arguments(values: Object, monkeypatch: pyt
     assert command == "operator"
     flags: Object = {}
     for argument in arguments:
-        flag, _, value = argument.partition("=")
+        flag, equals, value = argument.partition("=")
         option = by_flag[flag]
         if isinstance(option.default, tuple | dict):
             flags.setdefault(option.name, []).append(value)
         else:
-            flags[option.name] = value
+            flags[option.name] = value if equals else True
     loaded = settings.load(flags, {"POD_NAME": "operator-0", "POD_NAMESPACE": "canaryrollout-system"})
     assert list(loaded.watch_namespaces) == values.get("watchNamespaces", [])
     if values is EVERYTHING:
         assert loaded.prometheus.headers == {"X-Scope-OrgID": "team"}
         assert str(loaded.prometheus.bearer_token_file) == "/var/run/prometheus-token/token"
+        assert loaded.prometheus.parameters == {"dedup": "true"}
+        assert str(loaded.metrics.templates_file) == "/etc/canaryrollout/metrics/templates.yaml"
+        assert loaded.metrics.allow_custom_queries
         assert loaded.resync_interval == 60.0
+    if values is BASIC_AUTH:
+        assert loaded.prometheus.basic_auth_user == "operator"
+        assert str(loaded.prometheus.basic_auth_password_file) == "/var/run/prometheus-password/password"
 
 
 def test_the_operator_works_with_the_names_of_its_role() -> None:
@@ -168,8 +184,35 @@ def test_probes_ask_ports_that_exist() -> None:
     assert f"--server-metrics-port={ports['metrics']}" in found["args"]
 
 
-def test_every_mount_has_its_volume() -> None:
-    manifests = render(EVERYTHING)
+def test_the_templates_of_custom_metrics_reach_the_operator(tmp_path: Path) -> None:
+    (mounted,) = [found for found in of_kind(render(EVERYTHING), "ConfigMap") if "templates.yaml" in found["data"]]
+    path = tmp_path / "templates.yaml"
+    path.write_text(mounted["data"]["templates.yaml"])
+    templates = read_templates(path)
+    assert templates["checkout"].bad == 'sum(failed{ns="{{namespace}}"}) or vector(0)'
+    assert templates["queue"].max == 1e6
+    volumes = {volume["name"]: volume for volume in pod_spec(render(EVERYTHING))["volumes"]}
+    assert volumes["metric-templates"]["configMap"]["name"] == mounted["metadata"]["name"]
+
+
+def test_other_templates_restart_the_operator() -> None:
+    def annotations(limit: int) -> Object:
+        values = {"customMetrics": {"templates": {"queue": {"value": "sum(depth)", "max": limit}}}}
+        return dict(only(render(values), "Deployment")["spec"]["template"]["metadata"]["annotations"])
+
+    assert annotations(1) != annotations(2)
+    assert annotations(1) == annotations(1)
+
+
+@pytest.mark.parametrize("template", [{"bad": "x"}, {"bad": "x", "total": "y", "value": "z"}, {"value": "x", "limit": 1}])
+def test_templates_that_cannot_be_meant_are_refused(template: Object) -> None:
+    with pytest.raises(HelmError, match="queue"):
+        render({"customMetrics": {"templates": {"queue": template}}})
+
+
+@pytest.mark.parametrize("values", [EVERYTHING, BASIC_AUTH], ids=["everything", "basic auth"])
+def test_every_mount_has_its_volume(values: Object) -> None:
+    manifests = render(values)
     mounts = {mount["name"] for mount in container(manifests)["volumeMounts"]}
     assert mounts == {volume["name"] for volume in pod_spec(manifests)["volumes"]}
     assert "/tmp" in {mount["mountPath"] for mount in container(manifests)["volumeMounts"]}
@@ -357,7 +400,7 @@ def test_alerts_use_metrics_that_exist_and_have_a_runbook() -> None:
 
 
 def test_the_dashboard_uses_metrics_that_exist() -> None:
-    found = only(render(EVERYTHING), "ConfigMap")
+    found = only(render({"metrics": EVERYTHING["metrics"]}), "ConfigMap")
     assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
     dashboard = json.loads(found["data"]["canaryrollout.json"])
     used = {

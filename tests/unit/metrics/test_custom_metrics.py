@@ -93,6 +93,8 @@ def test_a_file_of_templates_is_read(tmp_path: Path) -> None:
     assert found["checkout"].max_rate == 0.01
     assert found["checkout"].description == "Orders that fail."
     assert found["queue"].max == 0.5
+    path.write_text("big: {value: sum(depth), max: 1e+06}")  # as Helm writes it
+    assert read_templates(path)["big"].max == 1e6
     path.write_text("# none yet\n")
     assert read_templates(path) == read_templates(None) == {}
 
@@ -108,6 +110,8 @@ def test_a_file_of_templates_is_read(tmp_path: Path) -> None:
         ("a: {value: z, min: 2, max: 1}", "a: min is above max"),
         ("a: {value: '{{nonsense}}', max: 1}", "a: there is no placeholder {{nonsense}}"),
         ("a: {value: z, max: 1, query: q}", "a.query: "),
+        ("a: {value: z, max: .inf}", "a: min and max must be finite"),
+        ("a: {value: z, max: many}", "a.max: 'many' is not a number"),
         ("- a", "valid dictionary"),
         ("a: [", "cannot be read"),
     ],

@@ -54,6 +54,17 @@ def test_headers_are_name_value_pairs_and_stay_out_of_the_representation() -> No
         load(URL | {"prometheus_headers": ["nonsense"]}, {})
 
 
+def test_queries_may_carry_further_parameters() -> None:
+    settings = load(URL | {"prometheus_parameters": ["dedup=true", "storeMatch[]=x=y"]}, {})
+    assert settings.prometheus.parameters == {"dedup": "true", "storeMatch[]": "x=y"}
+
+
+def test_custom_queries_are_off_unless_the_admin_says_so() -> None:
+    assert load(URL, {}).metrics.allow_custom_queries is False
+    assert load(URL | {"metrics_allow_custom_queries": True}, {}).metrics.allow_custom_queries
+    assert load(URL, {"CANARYROLLOUT_METRICS_TEMPLATES_FILE": "/t.yaml"}).metrics.templates_file == Path("/t.yaml")
+
+
 def test_a_pod_knows_its_namespace_and_its_name() -> None:
     settings = load(URL, {"POD_NAME": "operator-0", "POD_NAMESPACE": "canary"})
     assert (settings.identity, settings.namespace, settings.lease.namespace) == ("operator-0", "canary", "canary")
@@ -80,6 +91,16 @@ def test_the_lease_may_live_in_another_namespace() -> None:
         ({"prometheus_url": "prometheus:9090"}, "--prometheus-url: must be an http or https URL"),
         ({"prometheus_url": "file:///etc/passwd"}, "--prometheus-url: must be an http or https URL"),
         ({"prometheus_url": "http://p:9090?x=1"}, "--prometheus-url: must not carry a query"),
+        ({"prometheus_parameters": ["timeout=1h"]}, "--prometheus-parameters: timeout: the operator sets this itself"),
+        ({"prometheus_parameters": ["a b=1"]}, "--prometheus-parameters: .* not of the form NAME=VALUE"),
+        ({"prometheus_basic_auth_user": "me"}, "--prometheus-basic-auth-password-file belong together"),
+        ({"prometheus_basic_auth_password_file": "/p"}, "--prometheus-basic-auth-password-file belong together"),
+        ({"prometheus_basic_auth_user": "a:b", "prometheus_basic_auth_password_file": "/p"}, "--prometheus-basic-auth-user: "),
+        (
+            {"prometheus_basic_auth_user": "me", "prometheus_basic_auth_password_file": "/p", "prometheus_bearer_token_file": "/t"},
+            "give one of the two",
+        ),
+        ({"metrics_allow_custom_queries": "perhaps"}, "--metrics-allow-custom-queries: "),
         ({"prometheus_poll_interval": "0s"}, "--prometheus-poll-interval: .* greater than 0"),
         ({"prometheus_poll_interval": "often"}, "--prometheus-poll-interval: .* write a number and a unit"),
         ({"watch_namespaces": ["UPPER"]}, "--watch-namespaces: "),
