@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from canaryrollout.controller import handlers
 from canaryrollout.controller.cache import Directory
 from canaryrollout.controller.effects import Effects
 from canaryrollout.controller.lease import LeaseElector
-from canaryrollout.controller.observe import Observer
+from canaryrollout.controller.observe import MetricLookup, Observer
 from canaryrollout.controller.reconciler import Key, Reconciler
 from canaryrollout.controller.recorder import Recorder
 from canaryrollout.controller.workqueue import WorkQueue
@@ -26,10 +27,11 @@ from canaryrollout.kube.config import ConfigError
 from canaryrollout.kube.errors import ApiError
 from canaryrollout.kube.resources import CANARYROLLOUTS
 from canaryrollout.mesh.proxy_sync import IstiodSyncProver
+from canaryrollout.metrics.custom import TemplatesError, read_templates, resolve
 from canaryrollout.metrics.endpoint import COMPLETE_ANSWERS, PrometheusEndpoint
 from canaryrollout.metrics.istio import IstioPrometheus, Sampling
 from canaryrollout.metrics.prometheus import PrometheusClient
-from canaryrollout.settings import PrometheusSettings, Settings
+from canaryrollout.settings import MetricsSettings, PrometheusSettings, Settings
 from canaryrollout.telemetry import LoopLag, Metrics, Server, liveness_checks
 
 WATCH_SILENCE_LIMIT = 600.0
@@ -57,6 +59,9 @@ def run(settings: Settings, kubeconfig: Path | None, context: str | None) -> int
         return asyncio.run(_main(settings, kubeconfig, context))
     except ConfigError as error:
         log.error("no cluster to work on", error=str(error))  # noqa: TRY400 - the message says it all
+        return 2
+    except TemplatesError as error:
+        log.error("the templates of metrics cannot be used", error=str(error))  # noqa: TRY400 - the message says it all
         return 2
 
 
@@ -91,7 +96,7 @@ class OperatorProcess:
             self._prometheus,
             Sampling(slice_length=settings.prometheus.poll_interval, scrape_interval=settings.prometheus.scrape_interval),
         )
-        observer = Observer(kube, prover, provider, machine)
+        observer = Observer(kube, prover, provider, machine, _metric_lookup(settings.metrics))
         effects = Effects(kube, Recorder(kube, settings.identity))
         reconciler = Reconciler(kube, observer, effects, machine, self._metrics)
         self._queue: WorkQueue[Key] = WorkQueue(reconciler.reconcile)
@@ -216,6 +221,11 @@ def _machine_settings(settings: Settings) -> MachineSettings:
         poll_interval=settings.prometheus.poll_interval,
         settle=settings.prometheus.scrape_interval,
     )
+
+
+def _metric_lookup(settings: MetricsSettings) -> MetricLookup:
+    """Raises TemplatesError."""
+    return partial(resolve, templates=read_templates(settings.templates_file), allow_custom=settings.allow_custom_queries)
 
 
 def _endpoint(settings: PrometheusSettings) -> PrometheusEndpoint:
