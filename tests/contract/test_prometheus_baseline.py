@@ -117,6 +117,11 @@ async def test_without_history_there_is_a_baseline_of_nothing(reviews: Bookinfo)
     assert await baseline(reviews, {}) == Baseline()
 
 
+async def test_without_a_stable_version_there_is_a_baseline_of_nothing(reviews: Bookinfo) -> None:
+    reviews.question = replace(reviews.question, stable_workloads=())
+    assert await baseline(reviews, {counter(reviews): grown(lambda _: 10.0)}) == Baseline()
+
+
 async def test_an_idle_service_has_reporters_without_requests(reviews: Bookinfo) -> None:
     found = await baseline(reviews, {counter(reviews): grown(lambda _: 0.0, start=7.0)})
     assert found.destination == ReporterBaseline()

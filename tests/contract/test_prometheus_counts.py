@@ -58,6 +58,34 @@ async def test_a_canary_that_fails_from_its_first_scrape_on_is_counted_in_full(r
     assert reviews.stable().total == 0
 
 
+async def test_errors_of_an_earlier_rollout_under_the_same_name_do_not_count(reviews: Bookinfo) -> None:
+    canary = reviews.pod("v2-a")
+    reviews.answered(canary, "v2", 900, 500)
+    reviews.server.add(canary)
+    await reviews.scraped(900)
+    await reviews.poll()
+    reviews.answered(canary, "v2", 20)
+    reviews.answered(canary, "v2", 901, 500)
+    await reviews.scraped(921)
+    await reviews.poll()
+    assert reviews.canary() == Counts(total=21, errors=1)
+
+
+async def test_a_silent_canary_is_a_zero_beside_a_busy_stable(reviews: Bookinfo) -> None:
+    stable, canary = reviews.pod("v1-a"), reviews.pod("v2-a")
+    reviews.answered(stable, "v1", 100)
+    reviews.answered(canary, "v2", 7)
+    reviews.server.add(stable, canary)
+    await reviews.scraped(107)
+    await reviews.poll()
+    reviews.answered(stable, "v1", 160)
+    await reviews.scraped(167)
+    await reviews.poll()
+    assert (reviews.stable().total, reviews.canary()) == (60, Counts())
+    assert reviews.slices(Reporter.DESTINATION)
+    assert reviews.problems() == set()
+
+
 async def test_every_request_is_counted_once_however_time_is_cut_into_slices(reviews: Bookinfo, monkeypatch: pytest.MonkeyPatch) -> None:
     stable, canary, caller = reviews.pod("v1-a"), reviews.pod("v2-a"), reviews.pod("gateway")
     reviews.answered(stable, "v1", 500)
