@@ -1,0 +1,199 @@
+"""Verdicts of each kind of test, and what they say."""
+
+from dataclasses import replace
+
+import pytest
+from canaryrollout.api.evidence import Baseline, EvidenceState, ReporterBaseline
+from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.core.evidence import begin_step
+from canaryrollout.core.limits import Bursts, limits_of
+from canaryrollout.core.passing import INSIDE_SLICES
+from canaryrollout.core.snapshot import Counts, CustomMetricQuery, CustomSlice, Reporter
+from canaryrollout.core.verdict import Fail, Pass, Wait, against, evidence_against, verdict
+from counting import LIMITS, counts, fed, started
+
+
+def failed(state: EvidenceState, limits: object = LIMITS) -> Fail:
+    found = verdict(state, limits, ())  # type: ignore[arg-type]
+    assert isinstance(found, Fail), found
+    return found
+
+
+def test_a_rate_under_the_limit_but_many_times_stables_is_a_failure() -> None:
+    rows = [(counts(500, 3), counts(9500, 1))] * 12
+    found = failed(fed(started(), *rows))
+    assert found.numbers is not None
+    assert found.numbers.test == "relative"
+    assert "limit 1 % and 2x stable's, stable 0.0105 %" in found.explanation
+
+
+def test_a_rate_under_the_floor_is_no_failure_however_little_stable_shows() -> None:
+    rows = [(counts(500, 1), counts(9500, 0))] * 40
+    assert not isinstance(verdict(fed(started(), *rows), LIMITS, ()), Fail)
+    assert isinstance(verdict(fed(started(), *rows), replace(LIMITS, relative_floor=0.001), ()), Fail)
+
+
+def test_slow_requests_are_compared_with_stables_too() -> None:
+    rows = [(counts(500, 0, 4), counts(9500, 0, 2))] * 12
+    assert failed(fed(started(), *rows)).metric == "latency"
+
+
+def test_clients_that_give_up_count_only_in_comparison_with_stable() -> None:
+    gave_up = Counts(total=100, timed=100, aborted=8)
+    rows = [(gave_up, Counts(total=1900, timed=1900, aborted=150))] * 20
+    assert isinstance(verdict(fed(started(), *rows), LIMITS, ()), Pass | Wait)
+    rows = [(gave_up, counts(1900))] * 20
+    state = fed(started(), *rows)
+    assert against(state, replace(LIMITS, relative_floor=0.0))["errors/source"] > 1000
+
+
+def test_at_full_weight_only_the_limit_counts() -> None:
+    before = fed(started(), (counts(5), counts(5000)))
+    rows = [(counts(1000, 6), counts(0))] * 20
+    assert fed(before, *rows).source.errors_relative == pytest.approx(before.source.errors_relative, abs=0.5)
+
+
+def test_a_fault_after_a_long_healthy_time_is_found_as_fast_as_a_stake_can_grow() -> None:
+    healthy = [(counts(50), counts(950))] * 2000
+    late = fed(started(), *healthy)
+    slices = 0
+    while not isinstance(verdict(late, LIMITS, ()), Fail):
+        late = fed(late, (counts(50, 25), counts(950)))
+        slices += 1
+    assert slices <= 3
+
+
+def test_a_later_fault_is_explained_by_what_was_counted_since_the_trouble_began() -> None:
+    state = fed(started(), *[(counts(50), counts(950))] * 200, *[(counts(50, 25), counts(950))] * 3)
+    assert "75 of 150 canary requests failed (50 %)" in failed(state).explanation
+
+
+def test_errors_in_clumps_weigh_less_by_the_size_of_the_clumps() -> None:
+    rows = [(counts(60, 6), counts(1000)), (counts(60), counts(1000))] * 2
+    assert isinstance(verdict(fed(started(), *rows), LIMITS, ()), Fail)
+    bursty = Bursts(fail_errors=8.0, pass_errors=8.0)
+    limits = replace(LIMITS, source=bursty, destination=bursty)
+    assert not isinstance(verdict(fed(started(), *rows, limits=limits), limits, ()), Fail)
+    healthy = fed(started(), *[(counts(100), counts(1900))] * 30)
+    assert isinstance(verdict(healthy, LIMITS, ()), Pass)
+    assert isinstance(verdict(healthy, limits, ()), Wait)
+    assert isinstance(verdict(fed(started(), *[(counts(100), counts(1900))] * 31, limits=limits), limits, ()), Pass)
+
+
+def test_the_burst_factor_of_few_errors_counts_for_little() -> None:
+    def bursts(errors: float) -> Bursts:
+        return Bursts.of(ReporterBaseline(requests=1e5, errors=errors, error_burst=10.0))
+
+    assert bursts(0).fail_errors == 1.0
+    assert 1.0 < bursts(1).fail_errors < bursts(20).fail_errors < 10.0
+    assert bursts(1).pass_errors == 10.0
+    assert Bursts.of(None) == Bursts()
+
+
+def test_requests_that_reached_no_pod_are_charged_to_the_version_that_lacks_them() -> None:
+    """Of 100 requests at 10 %, ten should have been the canary's."""
+    missing = fed(started(), (counts(0), counts(90)), lost=10.0, weight=10)
+    assert missing.source.canary.errors == 10.0
+    assert missing.source.unattributed == 10.0
+    blameless = fed(started(), (counts(10), counts(80)), lost=10.0, weight=10)
+    assert blameless.source.canary.errors == 0.0
+    assert blameless.source.stable.errors == 10.0
+    assert fed(started(), (counts(0), counts(90)), lost=10.0, weight=0).source.canary.errors == 0.0
+
+
+def test_what_the_hour_before_already_lost_is_charged_to_nobody() -> None:
+    limits = replace(LIMITS, unattributed_rate=1.0)
+    assert fed(started(), (counts(0), counts(90)), lost=10.0, weight=10, limits=limits).source.canary.errors == 0.0
+
+
+def test_a_failure_that_stable_shares_is_told_apart() -> None:
+    alike = fed(started(), *[(counts(50, 4), counts(950, 50))] * 12)
+    assert failed(alike).shared
+    worse = fed(started(), *[(counts(50, 25), counts(950, 50))] * 3)
+    assert not failed(worse).shared
+
+
+def test_a_cold_cache_is_forgiven_for_the_warmup_but_errors_are_not() -> None:
+    limits = replace(LIMITS, warmup=30.0)
+    slow = [(counts(100, 0, 60), counts(1900))] * 6
+    state = fed(started(limits), *slow, limits=limits)
+    assert not isinstance(verdict(state, limits, ()), Fail)
+    assert isinstance(verdict(fed(state, *slow, limits=limits), limits, ()), Fail)
+    assert isinstance(verdict(fed(started(limits), *[(counts(100, 60), counts(1900))] * 2, limits=limits), limits, ()), Fail)
+
+
+def test_another_latency_threshold_starts_the_proof_of_latency_anew() -> None:
+    state = fed(started(), *[(counts(100), counts(1900))] * 10)
+    other = replace(LIMITS, latency=0.25)
+    changed = fed(state, (counts(100), counts(1900)), limits=other)
+    assert (changed.source.passing.total, changed.source.passing.timed) == (1100, 100)
+
+
+def test_callers_that_fall_silent_about_the_canary_forbid_a_pass() -> None:
+    limits = replace(LIMITS, callers_report=True)
+    state = fed(started(), *[(counts(500), counts(500))] * 3, reporters=(Reporter.DESTINATION,))
+    state = fed(state, (counts(0), counts(500)), reporters=(Reporter.SOURCE,))
+    found = verdict(state, limits, ())
+    assert isinstance(found, Wait)
+    assert found.reason == "CallersSilent"
+
+
+RATIO = CustomMetricQuery(name="orders-failed", bad="b", total="t", max_rate=0.02)
+VALUE = CustomMetricQuery(name="queue", value="q", maximum=100.0)
+
+
+def test_a_custom_ratio_fails_by_its_own_limit_and_says_so() -> None:
+    limits = replace(LIMITS, custom=(RATIO,))
+    seen = CustomSlice(RATIO.name, 0, 0, bad=20.0, total=50.0)
+    state = fed(
+        begin_step(fed(started(limits), (counts(50), counts(950)), limits=limits)),
+        *[(counts(50), counts(950))] * 3,
+        limits=limits,
+        custom=(seen,),
+    )
+    found = failed(state, limits)
+    assert found.metric == "orders-failed"
+    assert "60 of 150 orders-failed were bad (40 %), limit 2 %" in found.explanation
+
+
+def test_a_custom_metric_without_data_forbids_a_pass() -> None:
+    healthy = [(counts(500), counts(9500))] * 4
+    for query in (RATIO, VALUE):
+        limits = replace(LIMITS, custom=(query,))
+        found = verdict(fed(started(limits), *healthy, limits=limits), limits, ())
+        assert isinstance(found, Wait)
+        assert found.reason == "CustomMetric"
+        assert query.name in found.message
+
+
+def test_a_custom_value_passes_inside_its_bounds_and_fails_outside_them_three_times_in_a_row() -> None:
+    limits = replace(LIMITS, custom=(VALUE,))
+    healthy = [(counts(500), counts(9500))] * INSIDE_SLICES
+    state = fed(started(limits), *healthy, limits=limits, custom=(CustomSlice("queue", 0, 0, value=40.0),))
+    assert isinstance(verdict(state, limits, ()), Pass)
+    high = (CustomSlice("queue", 0, 0, value=140.0),)
+    state = fed(state, *healthy[:2], limits=limits, custom=high)
+    assert isinstance(verdict(state, limits, ()), Wait)
+    found = failed(fed(state, healthy[0], limits=limits, custom=high), limits)
+    assert found.explanation == "queue is 140, must be at most 100 (3 times in a row)"
+
+
+def test_the_evidence_by_test_adds_up_with_the_cash() -> None:
+    state = fed(started(), (counts(20, 3), counts(380)))
+    named = dict(against(state, LIMITS))
+    total = named.pop("total")
+    assert total == pytest.approx(state.cash + sum(named.values())) == pytest.approx(evidence_against(state, LIMITS))
+
+
+def test_a_step_may_have_limits_of_its_own() -> None:
+    spec = CanaryRolloutSpec.model_validate(
+        {
+            "service": "reviews",
+            "version": "v2",
+            "steps": [{"weight": 5, "minDuration": "40s", "analysis": {"maxErrorRate": "3%", "confidence": "90%"}}, {"weight": 100}],
+        }
+    )
+    first, last = limits_of(spec, 5), limits_of(spec, 100)
+    assert (first.max_error_rate, round(first.beta, 9), first.last) == (0.03, 0.1, False)
+    assert (last.max_error_rate, round(last.beta, 9), last.last) == (0.01, 0.05, True)
+    assert limits_of(spec, 5, Baseline(seconds=3600, unattributed=36)).unattributed_rate == 0.01
