@@ -1,6 +1,7 @@
 """`canaryrollout simulate`: what a policy would do, on simulated traffic or on the deployments in Prometheus's history."""
 
 import json
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -10,7 +11,6 @@ import typer
 if TYPE_CHECKING:
     from canaryrollout.api.spec import CanaryRolloutSpec
     from canaryrollout.simulate.many import Run
-    from canaryrollout.simulate.replay import Shell
     from canaryrollout.simulate.traffic import Traffic
 
 
@@ -21,40 +21,52 @@ class Output(StrEnum):
     JSON = "json"
 
 
-File = Annotated[Path, typer.Option("--file", "-f", help="YAML file with the CanaryRollout.")]
-Rps = Annotated[float, typer.Option(min=0.01, max=100_000, help="Requests per second, both versions together.")]
+def _option(text: str, panel: str = "Traffic", *, least: float | None = None, most: float | None = None) -> Any:
+    return typer.Option(help=text, rich_help_panel=panel, min=least, max=most)
+
+
+HISTORY = "History"
 
 
 def simulate(  # noqa: PLR0917 - each option of the command is one
-    file: File,
-    rps: Rps = 50.0,
-    canary_errors: Annotated[str, typer.Option(help="Share of the canary's requests that fail.")] = "0%",
-    stable_errors: Annotated[str, typer.Option(help="Share of stable's requests that fail.")] = "0%",
-    canary_slow: Annotated[str, typer.Option(help="Share of the canary's answers above the latency limit.")] = "0%",
-    stable_slow: Annotated[str, typer.Option(help="Share of stable's answers above the latency limit.")] = "0%",
-    burst: Annotated[int, typer.Option(min=1, max=10_000, help="Errors come in clumps of so many.")] = 1,
-    fault_from_weight: Annotated[int, typer.Option(min=0, max=100, help="The canary is like stable below this weight.")] = 0,
-    fault_after: Annotated[str, typer.Option(help="The canary is like stable for so long after its first request.")] = "0s",
-    shared_errors: Annotated[str, typer.Option(help="Share of all requests that fail besides, of both versions.")] = "0%",
-    shared_after: Annotated[str, typer.Option(help="From so long after the start on.")] = "0s",
-    scrape_interval: Annotated[str, typer.Option(help="Of Prometheus.")] = "15s",
-    pods: Annotated[int, typer.Option(min=1, max=100, help="Pods of each version.")] = 2,
+    file: Annotated[Path, typer.Option("--file", "-f", help="YAML file with the CanaryRollout.")],
+    rps: Annotated[float, _option("Requests per second, of both versions together.", least=0.01, most=100_000)] = 50.0,
+    canary_errors: Annotated[str, _option("Share of the canary's requests that fail.")] = "0%",
+    stable_errors: Annotated[str, _option("Share of stable's requests that fail.")] = "0%",
+    canary_slow: Annotated[str, _option("Share of the canary's answers above the latency limit.")] = "0%",
+    stable_slow: Annotated[str, _option("Share of stable's answers above the latency limit.")] = "0%",
+    burst: Annotated[int, _option("Errors come in clumps of so many.", least=1, most=10_000)] = 1,
+    fault_from_weight: Annotated[int, _option("The canary is like stable below this weight.", least=0, most=100)] = 0,
+    fault_after: Annotated[str, _option("The canary is like stable for so long after its first request.")] = "0s",
+    shared_errors: Annotated[str, _option("Share of both versions' requests that fail besides.")] = "0%",
+    shared_after: Annotated[str, _option("When that begins.")] = "0s",
+    scrape_interval: Annotated[str, _option("Of Prometheus.")] = "15s",
+    pods: Annotated[int, _option("Pods of each version.", least=1, most=100)] = 2,
     runs: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many rollouts.")] = 200,
     seed: Annotated[int, typer.Option(help="The same seed gives the same result.")] = 1,
     output: Annotated[Output, typer.Option("--output", "-o", help="table or json.")] = Output.TABLE,
     picture: Annotated[Path | None, typer.Option(help="Draw the median run to this .svg or .png file.")] = None,
+    prometheus_url: Annotated[str | None, _option("Replay real deployments instead, as this Prometheus remembers them.", HISTORY)] = None,
+    service: Annotated[str | None, _option("Service whose deployments to replay; default: the CanaryRollout's.", HISTORY)] = None,
+    namespace: Annotated[str | None, _option("Its namespace; default: the CanaryRollout's.", HISTORY)] = None,
+    since: Annotated[str, _option("How far to look back, such as 30d or 12h.", HISTORY)] = "30d",
+    bearer_token_file: Annotated[Path | None, _option("File with a token for Prometheus.", HISTORY)] = None,
 ) -> None:
-    """Run a CanaryRollout many times on simulated traffic, with the operator's own engine, and say how it ends."""
-    from canaryrollout.simulate.manifest import ManifestError, read_spec  # noqa: PLC0415 - keeps --help quick
-    from canaryrollout.simulate.many import run_many  # noqa: PLC0415
+    """Say how a CanaryRollout would end: many runs of the operator's own engine on simulated traffic, or on past deployments."""
+    from canaryrollout.metrics.errors import PrometheusError  # noqa: PLC0415 - keeps --help quick
+    from canaryrollout.simulate.manifest import ManifestError, read  # noqa: PLC0415
     from canaryrollout.simulate.picture import PictureError, check_path  # noqa: PLC0415
-    from canaryrollout.simulate.replay import Shell  # noqa: PLC0415
     from canaryrollout.simulate.traffic import Traffic  # noqa: PLC0415
 
     try:
         if picture is not None:
             check_path(picture)
-        spec = read_spec(file)
+        manifest = read(file)
+        spec = _without_custom_metrics(manifest.spec)
+        if prometheus_url is not None:
+            subject = service or spec.service, namespace or manifest.namespace
+            _replay_history(spec, subject, prometheus_url, bearer_token_file, since=_since(since), seed=seed, output=output)
+            return
         traffic = Traffic(
             rps=rps,
             canary_errors=_ratio("--canary-errors", canary_errors),
@@ -71,16 +83,11 @@ def simulate(  # noqa: PLR0917 - each option of the command is one
         )
         if not 1.0 <= traffic.scrape_interval <= 300.0:
             refuse("--scrape-interval must be between 1s and 5m")
-        if spec.analysis.metrics:
-            typer.echo("note: custom metrics (spec.analysis.metrics) are not simulated; the rollouts run without them", err=True)
-            spec = spec.model_copy(update={"analysis": spec.analysis.model_copy(update={"metrics": ()})})
-        shell = Shell()
-        found = run_many(spec, traffic, runs, seed=seed, shell=shell)
-        _show(spec, traffic, found, output)
-        if picture is not None:
-            _draw(spec, traffic, shell, found, picture)
+        _run(spec, traffic, runs, seed=seed, output=output, picture=picture)
     except (ManifestError, PictureError) as error:
         refuse(str(error))
+    except PrometheusError as error:
+        refuse(error.problem.message)
 
 
 def refuse(message: str) -> NoReturn:
@@ -101,49 +108,70 @@ def _duration(option: str, value: str) -> float:
     return _parsed(option, parse_duration, value)
 
 
-def _parsed(option: str, parse: Any, value: str) -> float:
+def _parsed(option: str, parse: Callable[[str], float], value: str) -> float:
     try:
-        return float(parse(value))
+        return parse(value)
     except ValueError as error:
         refuse(f"{option}: {error}")
 
 
-def _headline(spec: "CanaryRolloutSpec", traffic: "Traffic", runs: int) -> str:
-    from canaryrollout.api.quantities import format_ratio  # noqa: PLC0415
-
-    parts = [f"{traffic.rps:g} requests/s", f"scraped every {traffic.scrape_interval:g} s"]
-    clumps = f" in clumps of {traffic.burst}" if traffic.burst > 1 else ""
-    parts.append(f"errors of the canary {format_ratio(traffic.canary_errors)}, of stable {format_ratio(traffic.stable_errors)}{clumps}")
-    if traffic.canary_slow or traffic.stable_slow:
-        parts.append(f"slow {format_ratio(traffic.canary_slow)} and {format_ratio(traffic.stable_slow)}")
-    if traffic.shared_errors:
-        parts.append(f"of both {format_ratio(traffic.shared_errors)} more from {traffic.shared_after:g} s on")
-    if traffic.fault_from_weight or traffic.fault_after:
-        parts.append(f"the canary's fault from {traffic.fault_from_weight} % and {traffic.fault_after:g} s on")
-    return f"{runs:,} rollouts of {spec.service} to {spec.version}: {', '.join(parts)}"
+def _since(value: str) -> float:
+    """Days are no unit of the API, but of histories."""
+    days = value.endswith("d") and value[:-1].isdigit()
+    seconds = int(value[:-1]) * 86_400.0 if days else _duration("--since", value)
+    if not 3600.0 <= seconds <= 366 * 86_400.0:
+        refuse("--since must be between 1h and 366d")
+    return seconds
 
 
-def _show(spec: "CanaryRolloutSpec", traffic: "Traffic", runs: "list[Run]", output: Output) -> None:
-    from canaryrollout.simulate.report import as_json, as_lines  # noqa: PLC0415
+def _without_custom_metrics(spec: "CanaryRolloutSpec") -> "CanaryRolloutSpec":
+    if not spec.analysis.metrics:
+        return spec
+    typer.echo("note: custom metrics (spec.analysis.metrics) are left out: only requests are simulated", err=True)
+    return spec.model_copy(update={"analysis": spec.analysis.model_copy(update={"metrics": ()})})
 
+
+def _replay_history(
+    spec: "CanaryRolloutSpec", names: tuple[str, str], url: str, token: Path | None, *, since: float, seed: int, output: Output
+) -> None:
+    from canaryrollout.cli.backtest import backtest, show  # noqa: PLC0415
+    from canaryrollout.metrics.endpoint import PrometheusEndpoint  # noqa: PLC0415
+    from canaryrollout.simulate.backtest import Subject  # noqa: PLC0415
+
+    if not url.startswith(("http://", "https://")):
+        refuse("--prometheus-url must begin with http:// or https://")
+    if token is not None and not token.is_file():
+        refuse(f"--bearer-token-file: there is no file {token}")
+    endpoint = PrometheusEndpoint(url=url.rstrip("/"), bearer_token_file=token, timeout=60.0, max_body=64 * 1024 * 1024)
+    subject = Subject(*names)
+    show(backtest(endpoint, subject, spec, since, seed), subject, since, as_json=output is Output.JSON)
+
+
+def _run(spec: "CanaryRolloutSpec", traffic: "Traffic", runs: int, *, seed: int, output: Output, picture: Path | None) -> None:
+    from canaryrollout.simulate.many import run_many  # noqa: PLC0415
+    from canaryrollout.simulate.report import as_json, as_lines, headline  # noqa: PLC0415
+
+    found = run_many(spec, traffic, runs, seed=seed)
     if output is Output.JSON:
-        typer.echo(json.dumps(as_json(runs), indent=2))
-        return
-    typer.echo(_headline(spec, traffic, len(runs)) + "\n")
-    for line in as_lines(runs):
-        typer.echo(line)
+        typer.echo(json.dumps(as_json(found), indent=2))
+    else:
+        typer.echo(f"{runs:,} rollouts of {spec.service} to {spec.version}: {headline(traffic)}\n")
+        for line in as_lines(found):
+            typer.echo(line)
+    if picture is not None:
+        _draw(spec, traffic, found, picture)
 
 
-def _draw(spec: "CanaryRolloutSpec", traffic: "Traffic", shell: "Shell", runs: "list[Run]", path: Path) -> None:
+def _draw(spec: "CanaryRolloutSpec", traffic: "Traffic", runs: "list[Run]", path: Path) -> None:
     from canaryrollout.simulate.many import run_one  # noqa: PLC0415
     from canaryrollout.simulate.picture import draw, save  # noqa: PLC0415
-    from canaryrollout.simulate.report import WORDS, spell_seconds  # noqa: PLC0415
+    from canaryrollout.simulate.replay import Shell  # noqa: PLC0415
+    from canaryrollout.simulate.report import WORDS, headline, spell_seconds  # noqa: PLC0415
     from canaryrollout.simulate.summary import median_run  # noqa: PLC0415
     from canaryrollout.simulate.trace import Recorder  # noqa: PLC0415
 
     recorder = Recorder(spec)
-    run = run_one(spec, traffic, shell, median_run(runs).seed, watch=recorder)
+    run = run_one(spec, traffic, Shell(), median_run(runs).seed, watch=recorder)
     title = f"{spec.service} to {spec.version}: {WORDS[run.outcome]} after {spell_seconds(run.seconds)}"
-    lines = [_headline(spec, traffic, 1).partition(": ")[2], run.explanation]
-    save(draw(title, lines, recorder.points, recorder.limits), path)
+    save(draw(title, [headline(traffic), run.explanation], recorder.points, recorder.limits), path)
     typer.echo(f"{path}: the median run (seed {run.seed})", err=True)

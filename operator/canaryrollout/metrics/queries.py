@@ -22,7 +22,7 @@ UNKNOWN = "unknown"
 
 _LOOKBACK = "15m"
 _GRACE_MS = 15_000
-_OUTCOME = ("reporter", "destination_workload", "response_code", "grpc_response_status")
+OUTCOME = ("reporter", "destination_workload", "response_code", "grpc_response_status")
 _CALLED = ("destination_service", "source_workload_namespace", "response_flags")
 
 
@@ -40,13 +40,13 @@ def build(question: Question, length: int, scrape_labels: tuple[str, ...] = SCRA
     served = _served(question)
     # Requests that reached no pod have no workload and no namespace: only the host tells whose they were.
     lost = ('reporter="source"', f'destination_workload="{UNKNOWN}"', f"destination_service=~{quote(host_pattern(question))}")
-    requests = _growth(REQUESTS, served, _OUTCOME, length, scrape_labels)
-    unattributed = _growth(REQUESTS, lost, (*_OUTCOME, *_CALLED), length, scrape_labels)
+    requests = growth(REQUESTS, served, OUTCOME, length, scrape_labels)
+    unattributed = growth(REQUESTS, lost, (*OUTCOME, *_CALLED), length, scrape_labels)
     around = edges.enclosing(question.latency_threshold, question.edges)
     buckets = (*served, f"le=~{quote(around.pattern)}")
     return Queries(
         requests=f"{requests} or {unattributed}",
-        durations=_growth(DURATIONS, buckets, ("reporter", "destination_workload", "le"), length, scrape_labels),
+        durations=growth(DURATIONS, buckets, ("reporter", "destination_workload", "le"), length, scrape_labels),
         freshness=_freshness(served[1:]),
     )
 
@@ -85,7 +85,7 @@ def host_pattern(question: Question) -> str:
     return f"{pattern(question.service)}([.]{pattern(question.namespace)}([.]svc([.][-a-z0-9.]+)?)?)?(:[0-9]+)?"
 
 
-def _growth(metric: str, matchers: tuple[str, ...], by: tuple[str, ...], length: int, scrape_labels: tuple[str, ...]) -> str:
+def growth(metric: str, matchers: tuple[str, ...], by: tuple[str, ...], length: int, scrape_labels: tuple[str, ...]) -> str:
     """How much each counter grew in the slice, summed; what series that were born in it brought is marked born="true"."""
     series = _series(metric, matchers)
     merged = f"max without({','.join(scrape_labels)})"

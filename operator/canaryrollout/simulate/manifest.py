@@ -1,5 +1,6 @@
 """Reading the CanaryRollout to simulate."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,16 @@ class ManifestError(Exception):
     """The file holds no valid CanaryRollout; the message says where and why, in one line."""
 
 
-def read_spec(path: Path) -> CanaryRolloutSpec:
-    """The spec of the one CanaryRollout in a YAML file. Raises ManifestError."""
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A CanaryRollout as written."""
+
+    namespace: str
+    spec: CanaryRolloutSpec
+
+
+def read(path: Path) -> Manifest:
+    """The one CanaryRollout in a YAML file. Raises ManifestError."""
     try:
         documents = list(yaml.safe_load_all(path.read_text()))
     except OSError as error:
@@ -24,7 +33,9 @@ def read_spec(path: Path) -> CanaryRolloutSpec:
     found = [d for d in documents if isinstance(d, dict) and d.get("kind") == "CanaryRollout"]
     if len(found) != 1:
         raise ManifestError(f"{path} holds {len(found) or 'no'} objects of kind CanaryRollout: give a file with one")
-    return _parse(path, found[0].get("spec") or {})
+    metadata = found[0].get("metadata")
+    namespace = metadata.get("namespace") if isinstance(metadata, dict) else None
+    return Manifest(str(namespace or "default"), _parse(path, found[0].get("spec") or {}))
 
 
 def _parse(path: Path, spec: Any) -> CanaryRolloutSpec:

@@ -62,7 +62,7 @@ def run_one(spec: CanaryRolloutSpec, traffic: Traffic, shell: Shell, seed: str, 
     fault = source.stream.fault_since
     return Run(
         seed=seed,
-        outcome=_outcome(status, spec),
+        outcome=outcome_of(status, spec),
         seconds=ended - replay.started,
         weight=rollout.step.weight if rollout and rollout.step else last.weight if last else 0,
         reason=rollout.reason if rollout else last.reason if last else "",
@@ -78,7 +78,8 @@ def _next_start(steps: dict[int, list[float]], weight: int, ended: float) -> flo
     return min((span[0] for other, span in steps.items() if other > weight), default=ended)
 
 
-def _outcome(status: CanaryRolloutStatus, spec: CanaryRolloutSpec) -> Outcome:
+def outcome_of(status: CanaryRolloutStatus, spec: CanaryRolloutSpec) -> Outcome:
+    """How a replay that left this status ended."""
     if status.phase is Phase.STABLE and status.stable_version == spec.version:
         return "Promoted"
     if status.phase in (Phase.ROLLED_BACK, Phase.ROLLING_BACK):

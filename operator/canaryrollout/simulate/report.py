@@ -4,12 +4,30 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from canaryrollout.api.quantities import format_ratio
 from canaryrollout.simulate.many import Run
 from canaryrollout.simulate.summary import Group, Share, groups, median_run, step_times
+from canaryrollout.simulate.traffic import Traffic
 
 WORDS = {"Promoted": "promoted", "RolledBack": "rolled back", "Paused": "paused", "Unfinished": "unfinished"}
 """Outcomes as people say them."""
 _GAP = "   "
+
+
+def headline(traffic: Traffic) -> str:
+    """The traffic in words."""
+    parts = [f"{traffic.rps:g} requests/s", f"scraped every {traffic.scrape_interval:g} s"]
+    clumps = f" in clumps of {traffic.burst}" if traffic.burst > 1 else ""
+    parts.append(f"errors of the canary {format_ratio(traffic.canary_errors)}, of stable {format_ratio(traffic.stable_errors)}{clumps}")
+    if traffic.canary_slow or traffic.stable_slow:
+        parts.append(f"slow answers {format_ratio(traffic.canary_slow)} and {format_ratio(traffic.stable_slow)}")
+    if traffic.shared_errors:
+        parts.append(f"{format_ratio(traffic.shared_errors)} more of both from {traffic.shared_after:g} s on")
+    if traffic.fault_from_weight:
+        parts.append(f"the canary's fault from weight {traffic.fault_from_weight} on")
+    if traffic.fault_after:
+        parts.append(f"the canary's fault {traffic.fault_after:g} s after its first request")
+    return ", ".join(parts)
 
 
 def as_json(runs: Sequence[Run]) -> dict[str, Any]:
