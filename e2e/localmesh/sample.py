@@ -105,10 +105,14 @@ def reviews(
     slow_rate: float = 1.0,
     burst: int = 1,
     capacity_rps: float = 0.0,
+    answers_probes: bool = True,
     annotations: Mapping[str, str] | None = None,
 ) -> list[Object]:
-    """A release of reviews. `error_rate` and `slow_rate` are shares of its answers (0..1); of more than `capacity_rps`
-    requests per second and pod the rest fail too. A gRPC call fails with UNAVAILABLE, whatever `error_code` is."""
+    """A release of reviews.
+
+    `error_rate` and `slow_rate` are shares of its answers (0..1); of more than `capacity_rps` requests per second and pod the
+    rest fail too. A gRPC call fails with UNAVAILABLE, whatever `error_code` is. Pods without `answers_probes` never get ready.
+    """
     env = {
         "ERROR_RATE": str(error_rate),
         "ERROR_CODE": str(error_code),
@@ -117,7 +121,12 @@ def reviews(
         "BURST": str(burst),
         "CAPACITY_RPS": str(capacity_rps),
     }
-    return [workload(namespace, "reviews", version, replicas=replicas, env=env, annotations=annotations)]
+    deployment = workload(namespace, "reviews", version, replicas=replicas, env=env, annotations=annotations)
+    if not answers_probes:
+        container = deployment["spec"]["template"]["spec"]["containers"][0]
+        # Pods listen on their own address only.
+        container["readinessProbe"]["httpGet"]["host"] = "127.0.0.1"
+    return [deployment]
 
 
 def productpage(

@@ -29,3 +29,9 @@ def quick() -> dict[str, Any]:
         "steps": [{"weight": 25}, {"weight": 50}, {"weight": 100}],
         "analysis": {"confidence": "50%", "minRequests": 20, "minDuration": "6s"},
     }
+
+
+@pytest.fixture
+def brief(quick: dict[str, Any]) -> dict[str, Any]:
+    """As `quick`, with one step less."""
+    return {**quick, "steps": [{"weight": 25}, {"weight": 100}]}

@@ -67,17 +67,7 @@ def test_a_canary_without_ready_endpoints_never_gets_weight(place: Arena, quick:
     place.rollout("v1", **quick)
     place.wait_phase("Stable")
     before = place.virtual_service()
-    place.mesh.apply(never_ready(place))
+    place.deploy("v2", ready=False, answers_probes=False)
     place.edit(version="v2")
     place.wait(lambda: place.condition("Stalled")["reason"] == "CanaryNotReady", 30, "the reason")
     assert place.virtual_service() == before
-
-
-def never_ready(place: Arena) -> dict[str, Any]:
-    """reviews v2 with a readiness probe that nobody answers."""
-    from localmesh import sample  # noqa: PLC0415 - only here
-
-    deployment = sample.reviews(place.namespace, "v2")[0]
-    container = deployment["spec"]["template"]["spec"]["containers"][0]
-    container["readinessProbe"] = {"httpGet": {"path": "/healthz", "port": 1}, "periodSeconds": 1}
-    return deployment
