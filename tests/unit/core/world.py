@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jsonpatch
+from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.core.context import COUNTED, PROVING, Context
@@ -82,6 +83,7 @@ class World:
     error_rate: dict[str, float] = field(default_factory=dict)
     slow_rate: dict[str, float] = field(default_factory=dict)
     provider_down: bool = False
+    baseline: Baseline | None = None
     lagging: tuple[ProxyStatus, ...] = ()
     istiod_knows: bool = True
     annotations: dict[str, str] = field(default_factory=dict)
@@ -165,7 +167,7 @@ class World:
         self.last_poll = self.now
         cursor = context.evidence.cursor if context.evidence else None
         if cursor is None or cursor >= self.now:
-            return Poll(self.now)
+            return Poll(self.now, baseline=self.baseline if cursor is None else None)
         weights = self.split() if ("VirtualService", "reviews") in self.objects else {}
         requests = self.rps * (self.now - cursor)
         counts = {v: self._counts(v, requests * weights.get(v, 0) / 100) for v in (status.rollout.version, status.rollout.stable)}
