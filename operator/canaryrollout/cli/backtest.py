@@ -40,7 +40,7 @@ def show(results: Sequence[Result], subject: Subject, since: float, *, as_json: 
     if as_json:
         typer.echo(json.dumps([_json(deployment, verdict) for deployment, verdict in results], indent=2))
         return
-    typer.echo(f"{len(results)} deployments of {subject.namespace}/{subject.service} in the last {spell_seconds(since)}\n")
+    typer.echo(f"Deployments of {subject.namespace}/{subject.service} in the last {spell_seconds(since)}: {len(results)}\n")
     if not results:
         return
     head = ("deployed (UTC)", "release", "after", "would have been", "when", "weight", "failed", "really failed")

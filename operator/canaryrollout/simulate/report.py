@@ -87,6 +87,9 @@ def spell_seconds(seconds: float) -> str:
         return "-"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24) if hours >= 48 else (0, hours)
+    if days:
+        return f"{days}d{hours:02}h" if hours else f"{days}d"
     if hours:
         return f"{hours}h{minutes:02}m"
     return f"{minutes}m{rest:02}s" if minutes else f"{rest}s"
