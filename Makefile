@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST_ARGS ?=
 
-.PHONY: help venv demo test test-fast lint bench mesh crds constraints chart clean
+.PHONY: help venv demo test test-fast lint bench bench-compare bench-montecarlo mesh crds constraints chart clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -44,6 +44,12 @@ lint: $(STAMP) ## Style, types, layers, and drift of generated files
 
 bench: $(STAMP) ## The benchmarks of the README, on the local mesh
 	@python -m localmesh run --name bench -- python -m bench
+
+bench-compare: $(STAMP) ## Our engine against the usual policies, simulated (20 minutes, no mesh)
+	@python -m bench.compare
+
+bench-montecarlo: $(STAMP) ## How often healthy releases are rolled back, in 38,000 simulated rollouts (an hour, no mesh)
+	@python -m bench.montecarlo
 
 mesh: $(STAMP) ## A mesh to play with until Ctrl-C
 	@python -m localmesh up

@@ -122,6 +122,7 @@ class HistorySource:
         self._weights: list[tuple[float, int]] = [(begin, 0)]
         self._now = begin
         self._hour = round(QUIET_SECONDS / past.length)
+        self._first = min((index for (index, _), piece in past.slices.items() if piece.canary.total > 0.0), default=0)
 
     def set_weight(self, weight: int) -> None:
         """See replay.Source."""
@@ -154,12 +155,16 @@ class HistorySource:
     def _thinned(self, index: int, reporter: Reporter, weight: int) -> tuple[Counts, Counts]:
         canary, stable = self.past.counts(index, reporter)
         share = self._real_share(index, reporter)
-        if stable.total <= 0.0 and share >= 1.0:  # it was gone: what it did an hour before stands for it
+        if self._gone(index, reporter):  # what it did an hour before stands for it
             stable, stable_share = self.past.counts(self._before(index), reporter)[1], 1.0
         else:
             stable_share = 1.0 - share
         wanted = weight / 100.0
         return self._thin(canary, wanted, share), self._thin(stable, 1.0 - wanted, stable_share)
+
+    def _gone(self, index: int, reporter: Reporter) -> bool:
+        """Whether stable had no requests any more."""
+        return all(self.past.counts(near, reporter)[1].total <= 0.0 for near in range(index, index + _SMOOTHING + 1))
 
     def _before(self, index: int) -> int:
         """The slice at the same place of the hour before the deployment."""
@@ -168,7 +173,7 @@ class HistorySource:
     def _real_share(self, index: int, reporter: Reporter) -> float:
         """What part of the requests the canary really had around a slice."""
         canary = stable = 0.0
-        for near in range(index - _SMOOTHING, index + _SMOOTHING + 1):
+        for near in range(max(index - _SMOOTHING, min(self._first, index)), index + _SMOOTHING + 1):
             one, other = self.past.counts(near, reporter)
             canary, stable = canary + one.total, stable + other.total
         return canary / (canary + stable) if canary + stable > 0.0 else 1.0

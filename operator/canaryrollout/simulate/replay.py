@@ -11,6 +11,7 @@ from typing import Protocol
 from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
+from canaryrollout.core import slicing
 from canaryrollout.core.context import COUNTED, PROVING
 from canaryrollout.core.decision import CreateObject, Decision, PatchObject
 from canaryrollout.core.hosts import ServiceHost
@@ -81,7 +82,7 @@ class Replay:
         self.served_weight = 0
         self._watch = watch
         self._synced_from = start
-        self._polled = float("-inf")
+        self._polled = self._due = float("-inf")
 
     def run(self) -> "Replay":
         """To the rollout's end: promoted, rolled back or paused."""
@@ -115,7 +116,7 @@ class Replay:
         if self.now < self._synced_from and self.status.phase in PROVING:
             ahead = max(self._synced_from, ahead)
             if self.status.phase in COUNTED:
-                ahead = min(ahead, max(self._polled + self.shell.machine.poll_interval, self.now))
+                ahead = min(ahead, max(self._due, self.now))
         self._run_to(ahead)
 
     def _run_to(self, time: float) -> None:
@@ -143,10 +144,11 @@ class Replay:
     def _snapshot(self) -> Snapshot:
         seen = _snapshot(self.spec, self.mesh, self._pods, self.now)
         poll = self._poll()
+        due = self._due - self.now if self.status.phase in COUNTED and self._due > self.now else None
         if self.status.phase not in PROVING:
-            return replace(seen, poll=poll)
+            return replace(seen, poll=poll, poll_due=due)
         question = _question(self.spec, self.status, seen, self.shell.machine)
-        return replace(seen, sync=self._prove(question) if question is not None else None, poll=poll)
+        return replace(seen, sync=self._prove(question) if question is not None else None, poll=poll, poll_due=due)
 
     def _prove(self, question: Expectation) -> SyncReport:
         synced = self.now >= self._synced_from
@@ -156,17 +158,30 @@ class Replay:
         rollout = self.status.rollout
         if rollout is None or self.status.phase not in COUNTED:
             return None
-        beginning = self.status.phase is Phase.ANALYSING and rollout.step is not None and rollout.step.observed_from is None
-        elapsed = self.now - self._polled
-        if elapsed < self.shell.machine.poll_interval * 0.95 and not (beginning and elapsed >= _BEGIN_SECONDS):
+        step = rollout.step if self.status.phase is Phase.ANALYSING else None
+        beginning = step is not None and step.observed_from is None
+        if self.now < self._due - 1e-6 and not (beginning and self.now - self._polled >= _BEGIN_SECONDS):
             return None
         self._polled = self.now
-        asked = self.now - self.shell.ingestion_delay
+        visible = self.now - self.shell.ingestion_delay
+        boundary = step.observed_from if step is not None else None
         if rollout.evidence is None or rollout.evidence.cursor is None:
-            return Poll(asked, now=asked, baseline=self.source.baseline())
-        cursor = rollout.evidence.cursor
-        count = int((asked - cursor + 1e-6) // SLICE_SECONDS)
-        return Poll(cursor + count * SLICE_SECONDS, self.source.slices(cursor, SLICE_SECONDS, count), now=asked)
+            poll = Poll(visible, now=self.now, baseline=self.source.baseline())
+        else:
+            poll = self._count(rollout.evidence.cursor, visible, boundary)
+        machine = self.shell.machine
+        self._due = self.now + slicing.next_poll(poll, boundary, machine.poll_interval, machine.visible_after)
+        return poll
+
+    def _count(self, cursor: float, visible: float, boundary: float | None) -> Poll:
+        """As metrics.istio does it."""
+        length = round(SLICE_SECONDS * 1000.0)
+        edge = None if boundary is None else round(boundary * 1000.0)
+        found: list[Slice] = []
+        for ends in slicing.stretches(round(cursor * 1000.0), round(visible * 1000.0), length, edge):
+            found += self.source.slices((ends[0] - ends.step) / 1000.0, ends.step / 1000.0, len(ends))
+            cursor = ends[-1] / 1000.0
+        return Poll(cursor, tuple(found), now=self.now)
 
 
 def _snapshot(spec: CanaryRolloutSpec, mesh: MemoryMesh, versions: dict[str, VersionPods], now: float) -> Snapshot:
