@@ -1,6 +1,7 @@
 """Deployments in a service's past, and what the new version's requests would have been at other weights."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -137,17 +138,21 @@ class HistorySource:
         return self.past.baseline
 
     def slices(self, start: float, length: float, count: int) -> tuple[Slice, ...]:
-        """See replay.Source. `start` is on the grid of the past, and `length` its own."""
-        first = round((start - self.past.start) / self.past.length)
+        """See replay.Source. What the past counted in a slice of its own belongs where that slice ends."""
         found = []
         for index in range(count):
-            begin = start + index * length
-            weight = self._weight_at(begin)
+            begin, end = start + index * length, start + (index + 1) * length
+            weight, spans = self._weight_at(begin), range(self._ended(begin), self._ended(end))
             for reporter in Reporter:
-                canary, stable = self._thinned(first + index, reporter, weight)
-                found.append(Slice(begin, begin + length, reporter, canary, stable))
+                pairs = [self._thinned(span, reporter, weight) for span in spans]
+                canary, stable = (_sum(counts) for counts in (zip(*pairs, strict=True) if pairs else ((), ())))
+                found.append(Slice(begin, end, reporter, canary, stable))
                 self.failed[reporter] += canary.errors
         return tuple(found)
+
+    def _ended(self, time: float) -> int:
+        """How many slices of the past have ended by then."""
+        return math.floor((time - self.past.start) / self.past.length + 1e-6)
 
     def _weight_at(self, time: float) -> int:
         return next(weight for since, weight in reversed(self._weights) if since <= time or (since, weight) == self._weights[0])
@@ -200,3 +205,8 @@ class HistorySource:
             not_fast=slow + doubtful,
             aborted=aborted,
         )
+
+
+def _sum(counts: Iterable[Counts]) -> Counts:
+    columns = list(zip(*((c.total, c.errors, c.slow, c.timed, c.not_fast, c.aborted) for c in counts), strict=True))
+    return Counts(*(sum(column) for column in columns))

@@ -93,3 +93,11 @@ def test_shares_are_taken_over_slices_in_which_only_one_was_scraped() -> None:
     }
     canary, stable = thinned(HistorySource(Past(0.0, 5.0, slices, made.baseline, 1_440), Random(1), 0.0), 5)
     assert canary.total / (canary.total + stable.total) == pytest.approx(0.05, rel=0.1)
+
+
+def test_slices_off_the_grid_count_everything_once() -> None:
+    source = HistorySource(past(Counts(total=1_000), Counts(total=1_000)), Random(1), 0.0)
+    source.run_to(3_600.0)
+    source.set_weight(50)
+    pieces = (*source.slices(3_600.0, 5.0, 10), *source.slices(3_650.0, 2.3, 1), *source.slices(3_652.3, 5.0, 10))
+    assert sum(piece.canary.total for piece in pieces if piece.reporter is Reporter.DESTINATION) == 20 * 1_000
