@@ -15,6 +15,7 @@ from canaryrollout.controller.pods import versions
 from canaryrollout.core.context import COUNTED, PROVING, WRITING, Context
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits
+from canaryrollout.core.slicing import next_poll
 from canaryrollout.core.snapshot import CustomMetricQuery, MeshObjects, Poll, PollFailure, Problem, Snapshot, SyncReport
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import Forbidden, KindMissing
@@ -189,20 +190,15 @@ class Observer:
             canary_pods=context.canary.ready,
             edges=rollout.baseline.edges if rollout.baseline is not None else (),
             scrape_interval=rollout.baseline.scrape_interval if rollout.baseline is not None else None,
+            boundary=rollout.step.observed_from if rollout.step is not None and context.status.phase is Phase.ANALYSING else None,
             canary_version=rollout.version,
             stable_version=rollout.stable,
             metrics=context.snapshot.custom_metrics,
         )
         poll = await self._metrics.poll(question, evidence.cursor if evidence is not None else None)
-        look.due = time.monotonic() + self._wait(poll)
+        wait = next_poll(poll, question.boundary, self._settings.poll_interval, self._settings.visible_after)
+        look.due = time.monotonic() + wait
         return poll
-
-    def _wait(self, poll: Poll | PollFailure) -> float:
-        """Seconds until the next poll: just after the end of the slice under way, for every second later is a second of failed requests."""
-        interval = self._settings.poll_interval
-        if not isinstance(poll, Poll) or poll.now is None:
-            return interval
-        return min(max(poll.time + interval + self._settings.visible_after - poll.now, 0.1), interval)
 
     def _due(self, context: Context, look: _Look) -> bool:
         """When another slice is complete, and at once where a step's observation has to begin."""

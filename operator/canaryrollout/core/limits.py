@@ -12,7 +12,7 @@ ALPHA = 0.01
 """Chance of ever rolling back a canary that is within its limits, over the whole rollout."""
 
 FRESH = 5.0
-"""By how much a step before the last has to multiply the evidence for the canary anew; see docs/adr/0013-evidence.md."""
+"""By how much a step before the last has to multiply the evidence for the canary anew; see docs/adr/0014-evidence.md."""
 
 SLOW_SHARE = 0.01
 """Share of requests that may be slower than the latency limit: makes it a limit on the 99th percentile."""

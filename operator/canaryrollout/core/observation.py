@@ -35,7 +35,7 @@ def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapsh
     if step is not None and status.phase is Phase.ANALYSING:
         asked_at = poll.time if poll.now is None else poll.now
         interval = baseline.scrape_interval if baseline is not None else None
-        observed_from = asked_at + (interval or settle) if step.observed_from is None else step.observed_from
+        observed_from = round(asked_at + (interval or settle), 3) if step.observed_from is None else step.observed_from
         step = step.model_copy(update={"observed_from": observed_from, "observed_until": poll.time})
     counts_from = step.observed_from if step is not None and status.phase is Phase.ANALYSING else None
     terms = limits_of(spec, status.weight, baseline, snapshot.custom_metrics)

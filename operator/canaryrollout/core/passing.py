@@ -4,7 +4,7 @@ What was counted in the observed time of all steps so far must reach 1/beta: a c
 chance at most beta. And this step alone must multiply it by `fresh_line`, for a fault may depend on the load: a canary that is at
 its limit only from some weight on passes that step with chance at most 1/fresh_line, and the last step, whose fresh_line is
 1/beta, with chance at most beta. The ratio of the two is itself a mixture of likelihood ratios whose weights were learned in the
-earlier steps and fixed before this one, so both bounds are Ville's; see docs/adr/0013-evidence.md.
+earlier steps and fixed before this one, so both bounds are Ville's; see docs/adr/0014-evidence.md.
 """
 
 import math

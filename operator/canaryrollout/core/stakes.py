@@ -5,7 +5,7 @@ running products). While the canary is within its limits this is a nonnegative s
 reaches 1/alpha is at most alpha, over the whole rollout, however the shares and the times were chosen beforehand. Tests
 that agree add up; nothing is lost to dividing alpha among them. Fresh stakes find late faults: a product that healthy
 slices have worn down does not hold back the next stake (Shin, Ramdas and Rinaldo, "E-detectors", 2022).
-The figures were chosen with the simulator: docs/adr/0013-evidence.md.
+The figures were chosen with the simulator: docs/adr/0014-evidence.md.
 """
 
 import math

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from canaryrollout.api.evidence import Baseline
+from canaryrollout.core import slicing
 from canaryrollout.core.snapshot import Poll, PollFailure, Problem
 from canaryrollout.metrics import baseline, errors, queries, slices
 from canaryrollout.metrics.answers import Sample
@@ -13,9 +14,6 @@ from canaryrollout.metrics.errors import PrometheusError
 from canaryrollout.metrics.prometheus import PrometheusClient
 from canaryrollout.metrics.provider import Question
 from canaryrollout.metrics.queries import SCRAPE_LABELS
-
-_MOST_SLICES = 60
-"""In one poll; the next goes on from there."""
 
 _BASELINE_TRIES = 3
 """Then a rollout begins without knowing what was before: rather with a weaker bound than with no rollback armed."""
@@ -107,21 +105,34 @@ class IstioPrometheus:
                 Problem("ClockBehind", f"Prometheus's clock is {(cursor - now) / 1000.0:.1f} s before what is counted already")
             )
         length, visible = round(self._sampling.slice_length * 1000.0), self._visible(now)
-        ends = slice_ends(cursor, visible, length)
+        boundary = None if question.boundary is None else round(question.boundary * 1000.0)
+        stretches = slicing.stretches(cursor, visible, length, boundary)
+        polls = [await self._stretch(question, ends) for ends in stretches]
+        freshness = queries.build(question, length, self._sampling.scrape_labels).freshness
+        (samples,) = await self._evaluate((freshness, range(visible, visible + 1)))
+        fresh = slices.read_freshness(question, visible, samples, self._sampling.oldest(question.scrape_interval))
+        time = stretches[-1][-1] if stretches else cursor
+        problems = [problem for poll in polls for problem in poll.problems]
+        return Poll(
+            time=time / 1000.0,
+            now=now / 1000.0,
+            slices=tuple(piece for poll in polls for piece in poll.slices),
+            problems=(*dict.fromkeys(problems), *fresh),
+            custom=tuple(piece for poll in polls for piece in poll.custom),
+        )
+
+    async def _stretch(self, question: Question, ends: range) -> Poll:
+        """The slices of one length that end at `ends`."""
+        length = ends.step
         asked = queries.build(question, length, self._sampling.scrape_labels)
-        latest = range(visible, visible + 1)
         custom = asyncio.create_task(self._custom.ask(question, ends))
         try:
-            requests, durations, freshness = await self._evaluate(
-                (asked.requests, ends), (asked.durations, ends), (asked.freshness, latest)
-            )
+            requests, durations = await self._evaluate((asked.requests, ends), (asked.durations, ends))
             own = await custom
         finally:
             custom.cancel()
         counted, problems = slices.read_slices(question, length, requests, durations)
-        problems += slices.read_freshness(question, visible, freshness, self._sampling.oldest(question.scrape_interval))
-        time = ends[-1] if ends else cursor
-        return Poll(time=time / 1000.0, now=now / 1000.0, slices=counted, problems=(*problems, *own.problems), custom=own.slices)
+        return Poll(ends[-1] / 1000.0, counted, (*problems, *own.problems), custom=own.slices)
 
     async def _evaluate(self, *asked: tuple[str, range], deadline: float | None = None) -> list[tuple[Sample, ...]]:
         """The answers to all, at once. Raises PrometheusError where one fails, or is not there by the deadline (loop time)."""
@@ -137,9 +148,3 @@ class IstioPrometheus:
             raise failure
         answers = iter(tasks)
         return [next(answers).result() if times else () for _, times in asked]
-
-
-def slice_ends(cursor: int, visible: int, length: int) -> range:
-    """The ends of the slices that are complete: cursor + i x length up to `visible`, but not too many; milliseconds."""
-    count = min(max(visible - cursor, 0) // length, _MOST_SLICES)
-    return range(cursor + length, cursor + count * length + 1, length)

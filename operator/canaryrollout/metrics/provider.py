@@ -22,6 +22,8 @@ class Question:
     """Edges of the duration histogram in milliseconds, as the baseline found them; empty: Istio's default edges."""
     scrape_interval: float | None = None
     """Seconds, as the baseline measured it; None: as the settings say."""
+    boundary: float | None = None
+    """Prometheus time at which a slice has to end and the grid begins anew: from it on, requests count towards passing."""
     canary_version: str = ""
     stable_version: str = ""
     metrics: tuple[CustomMetricQuery, ...] = ()
@@ -34,7 +36,8 @@ class MetricsProvider(Protocol):
     async def poll(self, question: Question, cursor: float | None) -> Poll | PollFailure:
         """Count what happened since `cursor` (Prometheus time of the last poll).
 
-        Slices end on the grid cursor + i x slice length, so that a poll that failed or was skipped changes no slice.
+        Slices end on the grid cursor + i x slice length (and at the question's boundary), so that a poll that failed or was
+        skipped changes no slice.
         None as the cursor: learn the time, and the baseline (what the hour before was like), and count nothing.
 
         Never raises for a provider that fails or lies: PollFailure says why.

@@ -1,17 +1,15 @@
 """The provider's arithmetic of time, and its economy with queries."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 
 import pytest
 from canaryrollout.core.snapshot import Poll, PollFailure
 from canaryrollout.metrics.endpoint import PrometheusEndpoint
-from canaryrollout.metrics.istio import IstioPrometheus, Sampling, slice_ends
+from canaryrollout.metrics.istio import IstioPrometheus, Sampling
 from canaryrollout.metrics.prometheus import PrometheusClient
 from canaryrollout.metrics.provider import Question
 from hostile import Answer, Hostile, ok, raw, serving
-from hypothesis import given
 from hypothesis import strategies as st
 
 QUESTION = Question("bookinfo", "reviews", ("reviews-v2",), ("reviews-v1",), latency_threshold=0.5, canary_pods=2)
@@ -109,32 +107,6 @@ async def test_a_canary_without_pods_is_no_data_and_a_service_without_any_is_no_
 
 
 VISIBLE = st.integers(-20_000, 2_000_000)
-
-
-@given(cursor=st.integers(1_600_000_000_000, 1_700_000_000_000), gap=VISIBLE, length=st.integers(100, 60_000))
-def test_slices_are_complete_and_leave_no_gap(cursor: int, gap: int, length: int) -> None:
-    ends = slice_ends(cursor, cursor + gap, length)
-    starts = [cursor, *ends[:-1]]
-    assert all(end - start == length for start, end in zip(starts, ends, strict=False))
-    assert len(ends) <= 60
-    assert len(ends) == 60 or (ends[-1] if ends else cursor) + length > cursor + gap
-    assert not ends or ends[-1] <= cursor + gap
-    assert all(later > earlier for earlier, later in itertools.pairwise(ends))
-
-
-@given(looks=st.lists(st.tuples(st.integers(0, 400_000), st.booleans()), min_size=1, max_size=40))
-def test_polls_that_fail_come_late_or_twice_change_no_slice(looks: list[tuple[int, bool]]) -> None:
-    """However one polls, the slices are the first ones of those that a poll each five seconds brings."""
-    start = 1_700_000_000_123
-    cursor, found, now = start, [], start
-    for wait, succeeds in looks:
-        now += wait
-        ends = slice_ends(cursor, now, 5000)
-        assert ends == slice_ends(cursor, now, 5000)
-        if succeeds and ends:
-            found += list(ends)
-            cursor = ends[-1]
-    assert found == [start + 5000 * number for number in range(1, len(found) + 1)]
 
 
 def test_a_cursor_survives_its_way_through_the_status_to_the_millisecond() -> None:
