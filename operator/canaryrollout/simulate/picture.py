@@ -146,7 +146,7 @@ def _evidence(drawing: Drawing, panel: _Panel, points: Sequence[Point], limits: 
     _frame(drawing, panel, "Evidence (logarithmic)", ticks)
     lines = (
         (limits.fail_line, _AGAINST, f"rolled back at {limits.fail_line:,.0f}"),
-        (limits.pass_line, _FOR, f"a step passes at {limits.pass_line:,.0f}"),
+        (limits.pass_line, _FOR, f"a step can pass from {limits.pass_line:,.0f} on"),
     )
     for value, color, label in lines:
         _, y = panel.at(0, value)
@@ -206,7 +206,7 @@ def _errors(drawing: Drawing, panel: _Panel, bins: tuple[list[Pair], list[Pair]]
     _frame(drawing, panel, "Failed requests (% of those counted)", ticks, clock=True)
     x, y = panel.at(panel.seconds, limits.max_error_rate)
     drawing.line([(LEFT, y), (x, y)], _AGAINST, width=1.2, dash="6 4")
-    drawing.text(x - 4, y - 5, f"limit {limits.max_error_rate * 100.0:g} %", size=11, color=_AGAINST, anchor="end")
+    drawing.text(LEFT + 6, y - 4, f"limit {limits.max_error_rate * 100.0:g} %", size=11, color=_AGAINST)
     for series, color in zip(bins, (_WEIGHT, _STABLE), strict=True):
         drawing.line([panel.at(*pair) for pair in series], color, width=1.5)
         for pair in series:

@@ -43,7 +43,8 @@ class Recorder:
             return
         limits = limits_of(self.spec, status.weight, rollout.baseline)
         view = _better(evidence.source, evidence.destination)
-        against, in_favour = evidence_against(evidence, limits), evidence_for(evidence, limits)
+        passed = bool(self.points) and 0 < self.points[-1].weight < status.weight
+        against, in_favour = evidence_against(evidence, limits), evidence_for(evidence, limits, passed=passed)
         self.points.append(Point(now - self._start, status.weight, against, in_favour, view.canary, view.stable))
 
 
@@ -52,16 +53,19 @@ def _better(source: ReporterEvidence, destination: ReporterEvidence) -> Reporter
     return source if source.canary.total >= destination.canary.total else destination
 
 
-def evidence_for(state: EvidenceState, limits: Limits) -> float | None:
-    """The weakest evidence for the canary among the reporters that saw it, for errors and for latency; None: nothing counts yet."""
+def evidence_for(state: EvidenceState, limits: Limits, *, passed: bool = False) -> float | None:
+    """The weakest evidence for the canary among the reporters that saw it, for errors and for latency; None: nothing counts yet.
+
+    `passed`: the step has just passed, and what passed it belongs to the past already.
+    """
     found = []
     for reporter in REPORTERS:
         view, bursts = view_of(state, reporter), limits.bursts(reporter)
         now, before = view.passing, view.passed
-        if now.total > 0.0:
+        if now.total > 0.0 or (passed and before.total > 0.0):
             errors = formulas.log_pass(now.errors + before.errors, now.total + before.total, limits.max_error_rate, bursts.pass_errors)
             found.append(errors)
-        if now.timed > 0.0:
+        if now.timed > 0.0 or (passed and before.timed > 0.0):
             slow = formulas.log_pass(now.not_fast + before.not_fast, now.timed + before.timed, limits.slow_share, bursts.pass_slow)
             found.append(slow)
     return formulas.bounded_exp(min(found)) if found else None
