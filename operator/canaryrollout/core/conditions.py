@@ -2,7 +2,7 @@
 both True. ProxiesSynced and Analysis say what the rollout rests on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase, ProxySummary
 from canaryrollout.core import adoption
@@ -122,19 +122,19 @@ def _activity(context: Context, problem: Problem | None) -> str:
     rollout = status.rollout
     held = f"; held by: {problem.message}" if problem is not None else ""
     version = rollout.version if rollout else context.spec.version
-    texts = {
-        Phase.PENDING: "about to adopt the serving version",
-        Phase.ADOPTING: f"pinning all traffic to version {status.stable_version}: {lagging_summary(context)}",
-        Phase.STABLE: f"version {version} is about to be rolled out" if not context.spec.paused else "paused before the rollout",
-        Phase.PREPARING: f"preparing version {version}: {_preparing(context)}",
-        Phase.SHIFTING: f"step {status.step}: {status.weight} % intended; {lagging_summary(context)}",
-        Phase.ANALYSING: f"step {status.step}: {status.weight} % acknowledged by all proxies; {_latest(context)}",
-        Phase.PROMOTING: f"promoting version {version}: {lagging_summary(context)}",
-    }
     explained = rollout.explanation if rollout else ""
-    if status.phase in (Phase.ROLLING_BACK, Phase.RESTORING):
-        return f"{explained}; {lagging_summary(context)}{held}"
-    return texts.get(status.phase, explained) + held
+    texts: dict[Phase, Callable[[], str]] = {
+        Phase.PENDING: lambda: "about to adopt the serving version",
+        Phase.ADOPTING: lambda: f"pinning all traffic to version {status.stable_version}: {lagging_summary(context)}",
+        Phase.STABLE: lambda: f"version {version} is about to be rolled out" if not context.spec.paused else "paused before the rollout",
+        Phase.PREPARING: lambda: f"preparing version {version}: {_preparing(context)}",
+        Phase.SHIFTING: lambda: f"step {status.step}: {status.weight} % intended; {lagging_summary(context)}",
+        Phase.ANALYSING: lambda: f"step {status.step}: {status.weight} % acknowledged by all proxies; {_latest(context)}",
+        Phase.PROMOTING: lambda: f"promoting version {version}: {lagging_summary(context)}",
+        Phase.ROLLING_BACK: lambda: f"{explained}; {lagging_summary(context)}",
+        Phase.RESTORING: lambda: f"{explained}; {lagging_summary(context)}",
+    }
+    return texts.get(status.phase, lambda: explained)() + held
 
 
 def _preparing(context: Context) -> str:

@@ -129,6 +129,8 @@ def _fold(state: EvidenceState, pieces: Iterable[Slice | CustomSlice], limits: L
 
 
 def _add(view: ReporterEvidence, piece: Slice, limits: Limits, *, counts: bool, cold: bool, weight: int) -> ReporterEvidence:
+    if not (piece.canary.total or piece.canary.timed or piece.stable.total or piece.stable.timed or piece.unattributed_errors):
+        return view
     lost = _charged(piece, limits, weight)
     canary = _with_lost(piece.canary, lost)
     stable = _with_lost(piece.stable, piece.unattributed_errors - lost)
@@ -220,6 +222,8 @@ def _trouble(trouble: Trouble, canary: tuple[float, float], stable: tuple[float,
 
 
 def _plus(tally: Tally, counts: Counts) -> Tally:
+    if not (counts.total or counts.timed):
+        return tally
     return Tally.model_construct(
         total=tally.total + counts.total,
         errors=tally.errors + counts.errors,

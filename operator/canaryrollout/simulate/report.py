@@ -78,7 +78,7 @@ def _row(group: Group) -> tuple[str, ...]:
 
 
 def _share(share: Share) -> str:
-    return f"{share.share * 100.0:.3g} % ({share.low * 100.0:.2g} to {share.high * 100.0:.3g})"
+    return f"{share.share * 100.0:.3g} % ({share.low * 100.0:.3g} to {share.high * 100.0:.3g})"
 
 
 def spell_seconds(seconds: float) -> str:
