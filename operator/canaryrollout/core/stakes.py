@@ -81,4 +81,4 @@ def worth(logs: Sequence[float]) -> float:
 
 def storable(log: float) -> float:
     """Bounded, and rounded far below any effect, so that a stored number is short and read back equal (never -0)."""
-    return round(min(max(log, NO_STAKE), _MOST), _DIGITS) + 0.0
+    return round(log if NO_STAKE < log < _MOST else min(max(log, NO_STAKE), _MOST), _DIGITS) + 0.0
