@@ -18,6 +18,7 @@ from demo.result import Result, measure
 from demo.watch import Stage, Watch
 
 LINGER_SECONDS = 3.0
+HISTORY_SCRAPES = 7
 
 
 def play(mesh: Mesh, console: Console, results: list[Result]) -> None:
@@ -52,9 +53,9 @@ def _adopt(place: Arena, watch: Watch) -> None:
 
 
 def _known_to_prometheus(place: Arena) -> bool:
-    """Whether the proxies' request counters have been scraped twice, as in any service that has run for a while."""
+    """Whether half a minute of traffic has been scraped: the least history that tells what stable is like."""
     series = f'istio_requests_total{{reporter="destination",destination_service_namespace="{place.namespace}"}}'
-    return bool(place.mesh.query(f"sum(rate({series}[30s])) > 0"))
+    return bool(place.mesh.query(f"min(count_over_time({series}[1m])) >= {HISTORY_SCRAPES}"))
 
 
 def _carry_out(place: Arena, watch: Watch, release: Release) -> HistoryEntry:

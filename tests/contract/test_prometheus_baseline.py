@@ -98,6 +98,13 @@ async def test_an_hour_of_stable_is_counted_with_its_clumps(reviews: Bookinfo) -
     assert found.destination.slow_burst == pytest.approx(burst([(150.0, 1.0), (150.0, 3.0)] * 120))
 
 
+async def test_the_present_traffic_is_that_of_the_last_minute(reviews: Bookinfo) -> None:
+    seen = await baseline(reviews, {counter(reviews): grown(lambda i: 30.0 if i < 300 else 300.0)})
+    assert seen.requests_per_second == pytest.approx(20.0, rel=0.1)
+    assert seen.destination is not None
+    assert seen.destination.requests / seen.seconds < 8.0
+
+
 async def test_a_restart_of_a_pod_in_that_hour_counts_from_zero_again(reviews: Bookinfo) -> None:
     points = grown(lambda _: 10.0)
     restarted = [(at, value if index < 200 else value - 2000.0) for index, (at, value) in enumerate(points)]

@@ -118,6 +118,9 @@ class Baseline(StatusModel):
     """What stable was like before the rollout, usually in the hour before."""
 
     seconds: Annotated[float, Field(ge=0.0)] = Field(default=0.0, description="The span; shorter where there is less history.")
+    requests_per_second: Annotated[float, Field(ge=0.0)] = Field(
+        default=0.0, description="Requests to stable in its last minute, as the reporter saw it that saw most."
+    )
     scrape_interval: float | None = Field(default=None, description="Seconds, as measured; None: too few samples.")
     unattributed: Count = Field(default=0.0, description="Errors of the service that no workload answered.")
     edges: Annotated[tuple[float, ...], Field(max_length=64)] = Field(

@@ -46,7 +46,9 @@ class Given:
 
     @property
     def requests_per_second(self) -> float:
-        """The service's traffic, as the reporter saw it that saw most."""
+        """The service's present traffic, as the reporter saw it that saw most; the hour's mean where that is not known."""
+        if self.baseline.requests_per_second > 0.0:
+            return self.baseline.requests_per_second
         requests = max((view.requests for _, view in self.views), default=0.0)
         return requests / self.baseline.seconds if self.baseline.seconds > 0.0 else 0.0
 

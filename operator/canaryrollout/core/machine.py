@@ -108,7 +108,7 @@ def decide(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snaps
         moved = _moved(before, rule)
         after = Context(spec, moved, snapshot, settings.cluster_domain, limits=limits(spec, moved, snapshot))
     final = conditions.conclude(after, verdict=before.verdict)
-    actions = (*moves.actions(after), *transition_events(status, final), *forecast_events(status, final))
+    actions = (*moves.actions(after), *forecast_events(status, final), *transition_events(status, final))
     return Decision(final, actions, moves.requeue_after(after, settings, moved=rule is not None))
 
 

@@ -14,6 +14,8 @@ from canaryrollout.metrics.provider import Question
 
 SPAN_MS = 3_600_000
 SLICE_MS = 15_000
+RECENT_MS = 60_000
+"""The traffic of the hour may have changed; what a rollout will need follows from that of now."""
 
 _MOST_EDGES = 64
 _MOST_BURST = 1e6
@@ -48,6 +50,7 @@ def read(question: Question, end: int, answers: Answers) -> Baseline:
     first = min((sample.time for sample in own), default=end + SLICE_MS)
     return Baseline(
         seconds=(end - first + SLICE_MS) / 1000.0,
+        requests_per_second=max(_recent_rate(reporter, counted, end) for reporter in Reporter),
         scrape_interval=next((round(sample.value, 3) for sample in answers.scrape_interval), None),
         unattributed=_sum(piece.unattributed_errors for piece in counted),
         edges=question.edges,
@@ -77,6 +80,12 @@ def _of(reporter: Reporter, counted: Sequence[Slice]) -> ReporterBaseline:
         error_burst=burst([(counts.total, counts.errors) for counts in stable]),
         slow_burst=burst([(counts.timed, counts.not_fast) for counts in stable]),
     )
+
+
+def _recent_rate(reporter: Reporter, counted: Sequence[Slice], end: int) -> float:
+    """Requests per second in the last minute, or in what is known of it."""
+    recent = [piece for piece in counted if piece.reporter is reporter and piece.end * 1000.0 > end - RECENT_MS]
+    return round(_sum(piece.stable.total for piece in recent) / (len(recent) * SLICE_MS / 1000.0), 3) if recent else 0.0
 
 
 def _edges(question: Question, known: Sequence[Sample]) -> tuple[float, ...]:

@@ -43,6 +43,10 @@ def test_little_traffic_is_said_in_minutes() -> None:
     assert said["TooLittleTraffic"].startswith("at 2 requests/s the 5 % step needs about 1h4m, longer than maxDuration 30m")
 
 
+def test_the_present_traffic_counts_more_than_the_hours_mean() -> None:
+    assert told(given(baseline(rps=50.0, requests_per_second=300.0))).startswith("at 300 requests/s: 5 % in about 35s")
+
+
 def test_without_history_no_time_is_foretold() -> None:
     assert reasons(Baseline()) == ["NoHistory"]
     assert "cannot be told" in told(given(Baseline()))
