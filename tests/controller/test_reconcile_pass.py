@@ -13,7 +13,7 @@ from canaryrollout.controller.reconciler import CONFLICT_RETRY_SECONDS, Key, Rec
 from canaryrollout.controller.recorder import Recorder
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.snapshot import Expectation, Poll, ProxyState, ProxyStatus, SyncReport
-from canaryrollout.kube.errors import Forbidden, Unavailable
+from canaryrollout.kube.errors import ApiError, Forbidden, Invalid, Unavailable
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, PODS, VIRTUALSERVICES
 from canaryrollout.metrics.provider import Question
 from canaryrollout.telemetry import Metrics
@@ -71,6 +71,11 @@ class Operator:
     @property
     def phase(self) -> str:
         return str(self.raw["status"]["phase"])
+
+
+def condition(operator: Operator, kind: str) -> Object:
+    """A condition of the CanaryRollout."""
+    return next(found for found in operator.raw["status"]["conditions"] if found["type"] == kind)
 
 
 async def stable() -> Operator:
@@ -131,6 +136,29 @@ async def test_a_write_that_fails_is_made_by_the_next_pass(verb: str) -> None:
     operator.restart()
     await operator.passes(1)
     assert operator.raw["metadata"]["finalizers"] == [FINALIZER]
+    assert len(operator.api.find(DESTINATIONRULES, "reviews")["spec"]["subsets"]) == 2
+
+
+@pytest.mark.parametrize(
+    "error", [Forbidden(403, "Forbidden", "destinationrules is forbidden"), Invalid(422, "Invalid", "denied by policy")]
+)
+async def test_a_write_that_is_refused_shows_on_the_object_until_it_is_allowed(error: ApiError) -> None:
+    operator = await stable()
+    operator.api.put(PODS, pod("reviews-v2-a", "v2"))
+    operator.edit(version="v2")
+
+    def refuse(called: str, plural: str, name: str) -> None:
+        if called == "json_patch":
+            raise error
+
+    operator.api.before = refuse
+    for _ in range(2):
+        with pytest.raises(type(error)):
+            await operator.passes(1)
+    assert error.message in operator.raw["status"]["message"]
+    assert condition(operator, "Ready")["reason"] == "WriteRefused"
+    operator.api.before = lambda *_: None
+    await operator.passes(1)
     assert len(operator.api.find(DESTINATIONRULES, "reviews")["spec"]["subsets"]) == 2
 
 

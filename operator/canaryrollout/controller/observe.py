@@ -29,6 +29,8 @@ FINALIZER = "canaryrollout.io/restore"
 GAP_SECONDS = 20.0
 """Looks further apart than this are not one watch: a wait that is going on comes back every few seconds."""
 
+REFUSAL_SECONDS = 60.0
+
 Object = dict[str, Any]
 
 MetricLookup = Callable[[tuple[CustomMetric, ...]], tuple[CustomMetricQuery, ...] | Problem]
@@ -77,6 +79,8 @@ class _Look:
     """Monotonic time at which the last look ended."""
     polled: float | None = None
     """Monotonic time of the last poll of the metrics provider."""
+    refusal: tuple[float, Problem] | None = None
+    """When (monotonic) the API server last refused a write, and what it said."""
     due: float = 0.0
     """Monotonic time at which the next one can bring something new."""
 
@@ -104,12 +108,18 @@ class Observer:
         """All inputs of one decision. Raises ApiError where the API server does not answer (the pass is repeated)."""
         seen = await self._cluster(subject, spec)
         look = self._look(seen)
-        seen = replace(seen, watched_since=look.since)
+        seen = replace(seen, watched_since=look.since, problems=(*seen.problems, *_standing(look)))
         context = Context(spec, subject.status, seen, self._settings.cluster_domain, limits=limits(spec, subject.status, seen))
         sync, poll = await asyncio.gather(self._sync(context), self._poll(context, look))
         look.ended = time.monotonic()
         due = max(0.05, look.due - look.ended) if context.status.phase in COUNTED else None
         return replace(seen, sync=sync, poll=poll, poll_due=due, now=self._kube.server_time())
+
+    def refused(self, namespace: str, name: str, problem: Problem) -> None:
+        """A write was refused: for a while it is a problem of the object, so that people see it where they look."""
+        look = self._looks.get((namespace, name))
+        if look is not None:
+            look.refusal = time.monotonic(), problem
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop what is remembered of an object that is gone."""
@@ -206,6 +216,13 @@ class Observer:
         beginning = context.status.phase is Phase.ANALYSING and step is not None and step.observed_from is None
         now = time.monotonic()
         return look.polled is None or now >= look.due or (beginning and now - look.polled >= 1.0)
+
+
+def _standing(look: _Look) -> tuple[Problem, ...]:
+    """A refusal, while it is fresh: at rest nothing is written that could show that it is over."""
+    if look.refusal is None or time.monotonic() - look.refusal[0] > REFUSAL_SECONDS:
+        return ()
+    return (look.refusal[1],)
 
 
 def _version_label(status: CanaryRolloutStatus, spec: CanaryRolloutSpec) -> str:

@@ -13,9 +13,10 @@ from canaryrollout.core.conditions import refuse
 from canaryrollout.core.decision import Decision
 from canaryrollout.core.limits import limits_of
 from canaryrollout.core.machine import MachineSettings, decide
+from canaryrollout.core.snapshot import WRITE_REFUSED, Problem
 from canaryrollout.core.verdict import against
 from canaryrollout.kube.client import KubeClient
-from canaryrollout.kube.errors import ApiError, Conflict, NotFound, PreconditionFailed
+from canaryrollout.kube.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
 from canaryrollout.kube.resources import CANARYROLLOUTS
 from canaryrollout.telemetry import Metrics, RolloutView
 
@@ -73,7 +74,11 @@ class Reconciler:
         decision = decide(subject.spec, subject.status, snapshot, self._settings)
         stored = await self._store(subject, decision.status)
         self._tell(key, subject, decision)
-        await self._effects.run(stored, decision.actions)
+        try:
+            await self._effects.run(stored, decision.actions)
+        except (Forbidden, Invalid) as error:
+            self._observer.refused(key.namespace, key.name, _refusal(error))
+            raise
         return decision.requeue_after
 
     async def _store(self, subject: Subject, status: CanaryRolloutStatus) -> Object:
@@ -125,6 +130,11 @@ class Reconciler:
         if len(after.history) and after.history[:1] != before.history[:1]:
             entry = after.history[0]
             self._metrics.duration.labels(key.namespace, entry.outcome).observe(max(0.0, entry.ended_at - entry.started_at))
+
+
+def _refusal(error: ApiError) -> Problem:
+    """What the next status says of a write that repeating will not mend."""
+    return Problem(WRITE_REFUSED, f"the API server refuses what the rollout needs: {error.message}"[:1024])
 
 
 def _evidence(subject: Subject, status: CanaryRolloutStatus) -> dict[str, float]:

@@ -23,6 +23,10 @@ class Problem:
     message: str
 
 
+WRITE_REFUSED = "WriteRefused"
+"""Reason of the problem that the API server (its access rules, a schema, an admission webhook) refuses a write."""
+
+
 @dataclass(frozen=True, slots=True)
 class VersionPods:
     """The pods of one version of the service.

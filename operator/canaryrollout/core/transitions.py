@@ -8,7 +8,7 @@ from canaryrollout.core import adoption
 from canaryrollout.core.context import REQUEST_LIMIT, RESUME, RETRY, Context
 from canaryrollout.core.evidence import EvidenceState, begin_step
 from canaryrollout.core.guards import SHARED_FAILURE
-from canaryrollout.core.snapshot import Problem, ProxyState
+from canaryrollout.core.snapshot import WRITE_REFUSED, Problem, ProxyState
 from canaryrollout.core.verdict import Fail, Wait
 
 HISTORY_LIMIT = 10
@@ -305,7 +305,8 @@ def lagging_summary(context: Context, limit: int = 5) -> str:
         empty = context.status.stable_version if rollout is None or context.canary.ready else rollout.version
         return f"the weights are not written while version {empty} has no ready endpoint"
     if context.plan is not None and context.plan.question is None:
-        return "the configuration is being written"
+        refusal = next((problem for problem in context.snapshot.problems if problem.reason == WRITE_REFUSED), None)
+        return refusal.message if refusal is not None else "the configuration is being written"
     sync = context.snapshot.sync
     if sync is None:
         return "istiod has not been asked yet"

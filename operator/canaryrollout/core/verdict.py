@@ -20,6 +20,8 @@ OUTSIDE_SLICES = 3
 """So many slices in a row with a value outside its bounds are no accident, so many inside (in a step) are no luck."""
 
 _FEW = 20.0
+_FIRST_SCRAPE = frozenset({"NoData", "PodNotScraped"})
+"""Problems that every canary has until its pods have been scraped once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,10 @@ def _wait(state: EvidenceState, problems: tuple[Problem, ...]) -> Wait | None:
         said = f"the canary is not receiving traffic: no request in this step, while stable has answered {stable:,.0f}"
         return Wait("NoCanaryTraffic", wording.sentences(said, problems))
     if problems:
-        return Wait(problems[0].reason, wording.sentences(problems[0].message, problems[1:]))
+        # A pod's first scrape comes after its first request: nobody has to be woken before the count has begun.
+        early = problems[0].reason in _FIRST_SCRAPE and not any(view.passing.total > 0.0 for view in views)
+        reason = "NotEnoughRequests" if early else problems[0].reason
+        return Wait(reason, wording.sentences(problems[0].message, problems[1:]))
     return Wait("NoTraffic", "the service has received no requests in this step") if silent else None
 
 
