@@ -26,7 +26,6 @@ EPOCH = 1_700_000_000.0
 """Where simulated time begins: status times have to be real times."""
 _BEGIN_SECONDS = 1.0
 """How soon after a proof the provider may be asked again, as in controller.observe."""
-_ENDS = frozenset({Phase.STABLE, Phase.ROLLED_BACK, Phase.PAUSED, Phase.PENDING})
 _IN_SYNC = (ProxyStatus("gateway", ProxyState.SYNCED, "istiod"),)
 _STABLE = "stable"
 
@@ -88,13 +87,14 @@ class Replay:
         """To the rollout's end: promoted, rolled back or paused."""
         while self.now - self.started < self.shell.longest:
             decision = self._pass()
-            if decision.status.phase in _ENDS and decision.status.phase is self.status.phase and self._over():
+            if self._over():
                 break
             self._advance(decision)
         return self
 
     def _over(self) -> bool:
-        return not (self.status.phase is Phase.STABLE and self.status.stable_version != self.spec.version)
+        promoted = self.status.phase is Phase.STABLE and self.status.stable_version == self.spec.version
+        return promoted or self.status.phase in (Phase.ROLLED_BACK, Phase.PAUSED)
 
     def _pass(self) -> Decision:
         decision = decide(self.spec, self.status, self._snapshot(), self.shell.machine)

@@ -148,7 +148,7 @@ class Stream:
         """The proxies serve a new weight from now on."""
         if weight == self._weight:
             return
-        self._draw_all()
+        self.draw_all()
         self._weight = weight
         if weight > 0 and self._first_weight is None:
             self._first_weight = self.now
@@ -171,7 +171,7 @@ class Stream:
                 heapq.heapreplace(self._scrapes, (scrape + self.traffic.scrape_interval, self._scrapes[0][1]))
             else:
                 self._changes.pop(0)
-                self._draw_all()
+                self.draw_all()
                 self._set_rates()
         self.now = max(self.now, time)
 
@@ -196,9 +196,6 @@ class Stream:
 
     def draw_all(self) -> None:
         """Draw every stream up to now, so that `served` is complete."""
-        self._draw_all()
-
-    def _draw_all(self) -> None:
         for cell in self._cells:
             self._draw(cell)
 
