@@ -119,8 +119,8 @@ def _since(value: str) -> float:
     """Days are no unit of the API, but of histories."""
     days = value.endswith("d") and value[:-1].isdigit()
     seconds = int(value[:-1]) * 86_400.0 if days else _duration("--since", value)
-    if not 3600.0 <= seconds <= 366 * 86_400.0:
-        refuse("--since must be between 1h and 366d")
+    if not 3600.0 <= seconds <= 90 * 86_400.0:
+        refuse("--since must be between 1h and 90d")
     return seconds
 
 

@@ -60,7 +60,7 @@ def find_deployments(presence: Mapping[Release, Sequence[tuple[float, float]]], 
         for index, time in enumerate(busy):
             before = busy[index - 1] if index else since
             if time - before >= QUIET_SECONDS:
-                stable = _serving(presence, release, time)
+                stable = _serving(presence, release, time, max(_HANDOVER_SECONDS, 2.0 * step))
                 if stable is not None:
                     found.append(Deployment(time, _last_of(busy[index:], step), release, stable))
     return sorted(found, key=lambda deployment: (deployment.begun, deployment.canary))
@@ -75,10 +75,10 @@ def _last_of(busy: Sequence[float], step: float) -> float:
     return last
 
 
-def _serving(presence: Mapping[Release, Sequence[tuple[float, float]]], canary: Release, time: float) -> Release | None:
+def _serving(presence: Mapping[Release, Sequence[tuple[float, float]]], canary: Release, time: float, span: float) -> Release | None:
     """The release that had most of the requests just before."""
     recent = {
-        release: sum(requests for at, requests in points if time - _HANDOVER_SECONDS <= at < time)
+        release: sum(requests for at, requests in points if time - span <= at < time)
         for release, points in presence.items()
         if release != canary
     }

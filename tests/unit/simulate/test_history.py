@@ -42,6 +42,15 @@ def test_the_busiest_release_just_before_is_the_one_to_fall_back_to() -> None:
     assert [(d.canary, d.stable) for d in found] == [(V2, V1), (V3, V2)]
 
 
+def test_a_coarse_look_back_finds_the_same_deployment() -> None:
+    step = 1_020.0
+    history = {
+        V1: [(step * index, 9.0) for index in range(100)],
+        V2: [(step * index, 9.0) for index in range(100, 150)],
+    }
+    assert [(d.canary, d.stable) for d in find_deployments(history, 0.0, step)] == [(V2, V1)]
+
+
 def past(canary: Counts, stable: Counts, stable_before: Counts | None = None) -> Past:
     """An hour of stable alone, and an hour of both."""
     slices = {}

@@ -104,7 +104,7 @@ def test_a_png_without_the_extra_names_it(manifest: Path, tmp_path: Path, monkey
         (("--picture", "run.gif"), "--picture must end in .svg or .png, not 'run.gif'"),
         (("--picture", "nowhere/run.svg"), "--picture: there is no directory nowhere"),
         (("--prometheus-url", "prometheus:9090"), "--prometheus-url must begin with http:// or https://"),
-        (("--prometheus-url", "http://localhost:9", "--since", "1m"), "--since must be between 1h and 366d"),
+        (("--prometheus-url", "http://localhost:9", "--since", "1m"), "--since must be between 1h and 90d"),
         (("--prometheus-url", "http://localhost:9", "--bearer-token-file", "none"), "--bearer-token-file: there is no file none"),
     ],
 )
