@@ -45,7 +45,7 @@ lint: $(STAMP) ## Style, types, layers, and drift of generated files
 bench: $(STAMP) ## The benchmarks of the README, on the local mesh
 	@python -m localmesh run --name bench -- python -m bench
 
-bench-compare: $(STAMP) ## Our engine against the usual policies, simulated (20 minutes, no mesh)
+bench-compare: $(STAMP) ## Our engine against the usual policies, simulated (5 minutes, no mesh)
 	@python -m bench.compare
 
 bench-montecarlo: $(STAMP) ## How often healthy releases are rolled back, in 38,000 simulated rollouts (an hour, no mesh)

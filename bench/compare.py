@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 
 from canaryrollout.api.spec import CanaryRolloutSpec
@@ -17,6 +16,7 @@ from canaryrollout.simulate.traffic import Traffic
 from bench.peers import Policy, peers
 
 WEIGHTS = (5, 10, 25, 50, 100)
+_CHUNK = 25
 
 
 def engine(traffic: Traffic, weights: tuple[int, ...], seed: str) -> Run:
@@ -95,27 +95,37 @@ def _runs(policy: Policy, row: Row, seeds: list[str]) -> list[Run]:
     return [policy(row.traffic, row.weights, seed) for seed in seeds]
 
 
-def measure(pool: ProcessPoolExecutor, row: Row, policies: Sequence[Policy], runs: int, seed: int) -> list[str]:
-    """The row's cells."""
-    chunk = 25
-    seeds = [[f"{seed}/{index}" for index in range(start, min(start + chunk, runs))] for start in range(0, runs, chunk)]
-    pending = [[pool.submit(partial(_runs, policy, row), part) for part in seeds] for policy in policies]
-    return [row.figure([run for future in futures for run in future.result()]) for futures in pending]
+class Bench:
+    """Runs of each policy on each traffic, each made once however many rows show them."""
+
+    def __init__(self, pool: ProcessPoolExecutor, policies: Sequence[Policy], runs: int, seed: int) -> None:
+        self._pool = pool
+        self._policies = policies
+        self._seeds = [[f"{seed}/{index}" for index in range(start, min(start + _CHUNK, runs))] for start in range(0, runs, _CHUNK)]
+        self._made: dict[tuple[Traffic, tuple[int, ...]], list[list[Run]]] = {}
+
+    def cells(self, row: Row) -> list[str]:
+        """The row's figure for each policy."""
+        key = row.traffic, row.weights
+        if key not in self._made:
+            pending = [[self._pool.submit(_runs, policy, row, part) for part in self._seeds] for policy in self._policies]
+            self._made[key] = [[run for future in futures for run in future.result()] for futures in pending]
+        return [row.figure(runs) for runs in self._made[key]]
 
 
 def main() -> None:
     """Print the table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=1000, help="rollouts per cell")
+    parser.add_argument("--runs", type=int, default=200, help="rollouts per cell")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     policies = [*peers(), ("canaryrollout", engine)]
     print(f"| limit 1 %, scrapes every 15 s, {given.runs:,} rollouts per cell | " + " | ".join(name for name, _ in policies) + " |")
     print("|" + "---|" * (len(policies) + 1))
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("fork")) as pool:
+        bench = Bench(pool, [policy for _, policy in policies], given.runs, given.seed)
         for row in ROWS:
-            cells = measure(pool, row, [policy for _, policy in policies], given.runs, given.seed)
-            print(f"| {row.name} | " + " | ".join(cells) + " |", flush=True)
+            print(f"| {row.name} | " + " | ".join(bench.cells(row)) + " |", flush=True)
 
 
 if __name__ == "__main__":
