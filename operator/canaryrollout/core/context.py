@@ -11,7 +11,7 @@ from canaryrollout.core import preflight
 from canaryrollout.core.adoption import find_stable
 from canaryrollout.core.evidence import EvidenceState
 from canaryrollout.core.hosts import ServiceHost
-from canaryrollout.core.limits import Limits, analysis_of
+from canaryrollout.core.limits import Limits
 from canaryrollout.core.plan import MeshPlan, make_plan, target_of
 from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Snapshot, VersionPods
 from canaryrollout.core.verdict import Verdict, Wait, verdict
@@ -147,7 +147,7 @@ class Context:
     @cached_property
     def analysis(self) -> Analysis:
         """The analysis at the present weight, the step's overrides applied."""
-        return analysis_of(self.spec, self.status.weight)
+        return self.spec.analysis_at(self.status.weight)
 
     @property
     def observed_long_enough(self) -> bool:

@@ -41,7 +41,7 @@ def transition_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -
 def forecast_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:
     """How long it will take and what to know, as soon as the hour before has been looked at."""
     known = before.rollout is not None and before.rollout.baseline is not None
-    if known or after.rollout is None or after.rollout.baseline is None:
+    if known or after.rollout is None or not after.rollout.forecast:
         return ()
     told = EmitEvent("Forecast", after.rollout.forecast)
     return (told, *(EmitEvent(notice.reason, notice.message, warning=True) for notice in after.rollout.notices))

@@ -9,7 +9,7 @@ from canaryrollout.api.quantities import format_duration
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.core import evidence_formulas as formulas
 from canaryrollout.core.evidence_wording import percent
-from canaryrollout.core.limits import SLOW_SHARE, Limits, analysis_of, limits_of
+from canaryrollout.core.limits import SLOW_SHARE, Limits, limits_of
 from canaryrollout.core.snapshot import Problem, Reporter
 
 _NEAR_LIMIT = 0.5
@@ -63,7 +63,7 @@ def forecast(given: Given, slice_seconds: float = 5.0) -> tuple[StepForecast, ..
     found, before = [], 0
     for step in given.spec.steps:
         limits = limits_of(given.spec, step.weight, given.baseline)
-        analysis = analysis_of(given.spec, step.weight)
+        analysis = given.spec.analysis_at(step.weight)
         needs = [_requests(view, limits, reporter, before) for reporter, view in given.views]
         if any(need is None for need in needs):
             found.append(StepForecast(step.weight, None))
@@ -183,7 +183,7 @@ def errors_come_singly(given: Given) -> Problem | None:
 def enough_traffic(given: Given) -> Problem | None:
     """Every step should pass within its maxDuration."""
     for step in forecast(given):
-        longest = analysis_of(given.spec, step.weight).max_duration
+        longest = given.spec.analysis_at(step.weight).max_duration
         if step.seconds is not None and step.seconds > longest:
             said = f"at {_traffic(given)} the {step.weight} % step needs about {_rounded(step.seconds)}"
             return Problem(

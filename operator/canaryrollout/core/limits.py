@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-from canaryrollout.api.analysis import Analysis
 from canaryrollout.api.evidence import Baseline, ReporterBaseline
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.core.snapshot import CustomMetricQuery, Reporter
@@ -101,18 +100,9 @@ class Limits:
         return self.source if reporter is Reporter.SOURCE else self.destination
 
 
-def analysis_of(spec: CanaryRolloutSpec, weight: int) -> Analysis:
-    """The analysis of the step with that weight, its overrides applied."""
-    step = next((step for step in spec.steps if step.weight == weight), None)
-    if step is None:
-        return spec.analysis
-    analysis = step.analysis.applied_to(spec.analysis) if step.analysis is not None else spec.analysis
-    return analysis if step.min_duration is None else analysis.model_copy(update={"min_duration": step.min_duration})
-
-
 def limits_of(spec: CanaryRolloutSpec, weight: int, baseline: Baseline | None = None, custom: tuple[CustomMetricQuery, ...] = ()) -> Limits:
     """The limits that the spec sets at a weight, in the light of what stable was like."""
-    analysis = analysis_of(spec, weight)
+    analysis = spec.analysis_at(weight)
     seen = baseline or Baseline()
     return Limits(
         max_error_rate=analysis.max_error_rate,

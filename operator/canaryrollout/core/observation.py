@@ -41,7 +41,7 @@ def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapsh
     terms = limits_of(spec, status.weight, baseline, snapshot.custom_metrics)
     known = rollout.evidence or EvidenceState()
     evidence = observe(known, poll, terms, counts_for_pass_from=counts_from, canary_weight=status.weight)
-    foreseen = _foreseen(spec, baseline, settle) if rollout.baseline is None and baseline is not None else {}
+    foreseen = _foreseen(spec, baseline, settle) if rollout.baseline is None and baseline is not None and not rollout.revert else {}
     seen = {"step": step, "evidence": evidence, "baseline": baseline, **foreseen}
     return status.model_copy(update={"rollout": rollout.model_copy(update=seen)})
 

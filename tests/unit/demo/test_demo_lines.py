@@ -26,14 +26,14 @@ def test_every_event_of_a_run_is_told_once_and_in_order() -> None:
 
 def test_an_activity_is_told_when_it_begins() -> None:
     frame = FRAMES["collecting"]
-    assert list(changes(frame, replace(frame, activity="deploying v3"))) == ["[0:47] deploying v3"]
+    assert list(changes(frame, replace(frame, activity="deploying v3"))) == ["[1:07] deploying v3"]
 
 
 def test_the_end_of_a_step_tells_what_clients_saw() -> None:
     lines = list(changes(FRAMES["collecting"], FRAMES["shifting_to_10"]))
-    assert "[0:54] clients so far: v1 12,216 requests, 0 failed; v2 590 requests, 0 failed" in lines
+    assert "[1:17] clients so far: v1 11,948 requests, 0 failed; v2 599 requests, 0 failed" in lines
 
 
 def test_the_end_of_a_release_tells_what_clients_saw() -> None:
     lines = list(changes(FRAMES["v4_rolling_back"], FRAMES["end"]))
-    assert "[3:16] clients so far: v2 4,841 requests, 0 failed; v4 160 requests, 0 failed, 160 slow" in lines
+    assert "[3:19] clients so far: v2 6,167 requests, 0 failed, 738 slow; v4 156 requests, 0 failed, 156 slow" in lines

@@ -78,7 +78,7 @@ def test_a_terminal_gets_a_screen_and_anything_else_lines(monkeypatch: pytest.Mo
     with display_on(terminal) as display:
         assert isinstance(display, Lines)
     assert isinstance(terminal.file, io.StringIO)
-    assert "about 100 more" in terminal.file.getvalue()
+    assert "about 95 more" in terminal.file.getvalue()
 
 
 def watch(*, running: bool = True) -> Watch:

@@ -52,7 +52,7 @@ def test_nothing_is_said_about_the_proxies_before_the_first_proof() -> None:
 
 
 def test_the_numbers_behind_a_rollback_stay_on_the_screen() -> None:
-    told = "rolled back at 5 %: 31 of 67 canary requests failed (46.3 %), limit 1 %, stable 0 %; evidence 24,896 of 600"
+    told = "rolled back at 5 %: 66 of 116 canary requests failed (56.9 %), limit 1 %, stable 0 %; evidence over 1,000,000 of 100"
     assert told in about(FRAMES["v3_rolling_back"])
     assert told in about(FRAMES["v3_rolled_back"])
 
@@ -61,20 +61,20 @@ def test_a_rollback_counts_down_the_proxies() -> None:
     frame = FRAMES["v4_rolling_back"]
     assert row(frame, "wanted").endswith("v2 100 %")
     assert row(frame, "proxies have").endswith("v2  95 %  v4   5 %  0 of 5 proxies")
-    assert "75 of 75 canary requests took longer than 500ms" in about(frame)
+    assert "76 of 76 canary requests took longer than 500ms" in about(frame)
 
 
 def test_requests_and_failures_are_shown_per_version() -> None:
-    assert row(FRAMES["v3_failing"], "v3  ").split()[:3] == ["110", "50", "0"]
-    assert row(FRAMES["v3_failing"], "v2  ").split()[:3] == ["2,789", "0", "0"]
+    assert row(FRAMES["v3_failing"], "v3  ").split()[:3] == ["139", "78", "0"]
+    assert row(FRAMES["v3_failing"], "v2  ").split()[:3] == ["3,918", "0", "0"]
 
 
 def test_every_release_has_its_state() -> None:
     first, second, third = (row(FRAMES["v4_slow"], f"  {release.version}  {release.nature}") for release in RELEASES)
-    assert (first, second) == ("Promoted, 148 s", "RolledBack for ErrorRate, 12 s")
+    assert (first, second) == ("Promoted, 121 s", "RolledBack for ErrorRate, 13 s")
     assert third.startswith("Analysing")
 
 
 def test_the_newest_event_is_at_the_bottom_however_small_the_terminal() -> None:
     for height in (24, 30):
-        assert drawn(FRAMES["end"], 80, height)[-1].startswith(" 3:13 RolledBack")
+        assert drawn(FRAMES["end"], 80, height)[-1].startswith(" 3:15 RolledBack")
