@@ -40,7 +40,7 @@ def test_without_any_traffic_a_step_is_inconclusive_and_pauses(place: Arena, qui
     place.release("v2")
     status = place.wait_phase("Paused", timeout=90)
     assert place.split() == {"v1": 75, "v2": 25}
-    assert "no verdict within 15 s" in status["message"]
+    assert "no verdict within 15s" in status["message"]
     assert "no requests" in status["message"]
     with place.mesh.load(place.namespace, rps=60):
         place.edit(analysis={"maxDuration": "30m"})

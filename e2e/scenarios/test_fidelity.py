@@ -86,7 +86,7 @@ def test_foreign_configuration_survives_a_rollback_and_a_promotion_byte_for_byte
     assert place.destination_rule("legacy-subsets") == before_rule
     with place.mesh.load(place.namespace, rps=80) as load:
         place.release("v2", error_rate=0.7)
-        place.wait_phase("Analysing")
+        place.wait_phase("Shifting", "Analysing")
         trial = place.destination_rule("legacy-subsets")["spec"]["subsets"][2]
         assert trial["trafficPolicy"] == {"outlierDetection": {"consecutive5xxErrors": 7}}
         assert place.wait_outcome("v2")["outcome"] == "RolledBack"
