@@ -9,7 +9,8 @@ from canaryrollout.core import adoption
 from canaryrollout.core.context import COUNTED, Context
 from canaryrollout.core.guards import start_problem
 from canaryrollout.core.snapshot import Problem
-from canaryrollout.core.transitions import failure_reason, lagging_summary
+from canaryrollout.core.sync_wording import lagging_summary
+from canaryrollout.core.transitions import failure_reason
 from canaryrollout.core.verdict import Fail, Pass, Verdict
 
 State = tuple[str, str, str]

@@ -6,9 +6,10 @@ from canaryrollout.api.quantities import format_duration
 from canaryrollout.api.status import CanaryRolloutStatus, HistoryEntry, RolloutState, Routing, StepStatus
 from canaryrollout.core import adoption
 from canaryrollout.core.context import REQUEST_LIMIT, RESUME, RETRY, Context
-from canaryrollout.core.evidence import EvidenceState, begin_step
+from canaryrollout.core.evidence import EvidenceState, begin_step, resume_step, without_trouble
 from canaryrollout.core.guards import SHARED_FAILURE
-from canaryrollout.core.snapshot import WRITE_REFUSED, Problem, ProxyState
+from canaryrollout.core.snapshot import Problem
+from canaryrollout.core.sync_wording import sync_explanation, sync_reason
 from canaryrollout.core.verdict import Fail, Wait
 
 HISTORY_LIMIT = 10
@@ -89,7 +90,7 @@ def _unproved(context: Context, **more: object) -> CanaryRolloutStatus:
     rollout = _rollout(context)
     unproved = {"started_at": context.snapshot.now, "synced_at": None, "observed_from": None, "observed_until": None}
     step = rollout.step.model_copy(update=unproved) if rollout.step else None
-    evidence = begin_step(_heard(context, rollout)) if context.evidence is not None else None
+    evidence = resume_step(_heard(context, rollout)) if context.evidence is not None else None
     rollout = rollout.model_copy(update={"step": step, "evidence": evidence, "reason": "", "explanation": ""})
     return context.status.model_copy(update={"rollout": rollout, **more})
 
@@ -117,7 +118,7 @@ def paused_by_request(context: Context) -> CanaryRolloutStatus:
 
 def paused_by_sync(context: Context) -> CanaryRolloutStatus:
     """Hold: a proxy did not acknowledge."""
-    return _held(context, "SyncTimedOut", _sync_explanation(context))
+    return _held(context, "SyncTimedOut", sync_explanation(context))
 
 
 def paused_by_inconclusive(context: Context) -> CanaryRolloutStatus:
@@ -129,7 +130,10 @@ def paused_by_shared_failure(context: Context) -> CanaryRolloutStatus:
     """Hold: both versions fail alike."""
     verdict = context.verdict
     said = verdict.explanation if isinstance(verdict, Fail) else ""
-    return _held(context, SHARED_FAILURE, f"paused at {context.status.weight} %: stable does no better than the canary: {said}")
+    held = _held(context, SHARED_FAILURE, f"paused at {context.status.weight} %: stable does no better than the canary: {said}")
+    rollout = _rollout(context).model_copy(update=held.rollout.model_dump(include={"reason", "explanation"}) if held.rollout else {})
+    evidence = without_trouble(context.evidence) if context.evidence is not None else None
+    return held.model_copy(update={"rollout": rollout.model_copy(update={"evidence": evidence})})
 
 
 def _held(context: Context, reason: str, explanation: str) -> CanaryRolloutStatus:
@@ -204,7 +208,7 @@ def canary_gone(context: Context) -> CanaryRolloutStatus:
 
 def sync_timed_out(context: Context) -> CanaryRolloutStatus:
     """Undo: a proxy did not acknowledge."""
-    return _back(context, _sync_reason(context), f"rolled back at {context.status.weight} %: {_sync_explanation(context)}")
+    return _back(context, sync_reason(context), f"rolled back at {context.status.weight} %: {sync_explanation(context)}")
 
 
 def inconclusive(context: Context) -> CanaryRolloutStatus:
@@ -282,38 +286,7 @@ def _ended(
     return (entry, *context.status.history)[:HISTORY_LIMIT]
 
 
-def _sync_reason(context: Context) -> str:
-    lagging = context.snapshot.sync.lagging if context.snapshot.sync else ()
-    return "ProxyRejected" if any(proxy.state is ProxyState.REJECTED for proxy in lagging) else "SyncTimedOut"
-
-
-def _sync_explanation(context: Context) -> str:
-    timeout = f"{context.spec.sync.timeout:g} s"
-    return f"the proxies did not acknowledge the weights within {timeout}: {lagging_summary(context)}"
-
-
 def _inconclusive_explanation(context: Context) -> str:
     verdict = context.verdict
     waited = format_duration(context.analysis.max_duration)
     return f"no verdict within {waited}: {verdict.message if isinstance(verdict, Wait) else verdict.explanation}"
-
-
-def lagging_summary(context: Context, limit: int = 5) -> str:
-    """What holds up the proof: pods that are not ready, or the proxies, by name and in their own words."""
-    if context.plan is not None and context.plan.routes is not None and not context.safe:
-        rollout = context.status.rollout
-        empty = context.status.stable_version if rollout is None or context.canary.ready else rollout.version
-        return f"the weights are not written while version {empty} has no ready endpoint"
-    if context.plan is not None and context.plan.question is None:
-        refusal = next((problem for problem in context.snapshot.problems if problem.reason == WRITE_REFUSED), None)
-        return refusal.message if refusal is not None else "the configuration is being written"
-    sync = context.snapshot.sync
-    if sync is None:
-        return "istiod has not been asked yet"
-    if sync.problem is not None:
-        return sync.problem.message
-    named = [f"{proxy.proxy} ({proxy.state.value}{': ' + proxy.detail if proxy.detail else ''})" for proxy in sync.lagging]
-    if not named:
-        return "istiod does not generate the new configuration yet" if not sync.generated else "waiting for a proof of the latest write"
-    more = f" and {len(named) - limit} more" if len(named) > limit else ""
-    return ", ".join(named[:limit]) + more
