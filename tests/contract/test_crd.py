@@ -135,6 +135,13 @@ def test_a_whole_spec_survives_the_api_server_and_the_models(server: ApiServer) 
         ({"analysis": {"maxErrorRate": "one percent"}}, "write a percentage"),
         ({"analysis": {"maxP99Latency": "0.5s"}}, "write a number and a unit"),
         ({"analysis": {"maxP99Latency": "fast"}}, "write a number and a unit"),
+        ({"analysis": {"maxP99Latency": "0s"}}, 'spec.analysis.maxP99Latency: Invalid value: "0s": must be longer than 0s'),
+        (
+            {"analysis": {"maxDuration": "0h00ms", "minDuration": "0s"}},
+            'spec.analysis.maxDuration: Invalid value: "0h00ms": must be longer than 0s',
+        ),
+        ({"steps": [{"weight": 100, "analysis": {"maxP99Latency": "0ms"}}]}, 'maxP99Latency: Invalid value: "0ms": must be longer than 0s'),
+        ({"steps": [{"weight": 100, "analysis": {"maxDuration": "0m"}}]}, 'maxDuration: Invalid value: "0m": must be longer than 0s'),
         ({"analysis": {"confidence": "49%"}}, "spec.analysis.confidence"),
         ({"analysis": {"confidence": "100%"}}, "spec.analysis.confidence"),
         ({"analysis": {"minRequests": 0}}, "greater than or equal to 1"),

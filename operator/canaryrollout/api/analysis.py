@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from canaryrollout.api.model import Model
-from canaryrollout.api.quantities import Duration, Multiple, Number, Ratio
+from canaryrollout.api.quantities import Duration, Multiple, Number, PositiveDuration, Ratio
 
 MetricName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 PromQL = Annotated[str, Field(min_length=1, max_length=2048)]
@@ -75,7 +75,7 @@ class Analysis(Model):
     model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [_DURATIONS_ORDERED]})
 
     max_error_rate: Ratio = Field(default="1%", validate_default=True, description="Upper limit of the share of failed requests.")
-    max_p99_latency: Duration = Field(
+    max_p99_latency: PositiveDuration = Field(
         default="500ms",
         validate_default=True,
         description="99 % of the canary's requests must be faster than this. Best on an edge of Istio's histogram.",
@@ -100,7 +100,7 @@ class Analysis(Model):
     min_duration: Duration = Field(
         default="10s", validate_default=True, description="Shortest observation of a step, counted from the proof of its weights."
     )
-    max_duration: Duration = Field(
+    max_duration: PositiveDuration = Field(
         default="30m", validate_default=True, description="Longest observation of a step; then it is inconclusive."
     )
     warmup: Duration = Field(
@@ -132,14 +132,14 @@ class AnalysisOverrides(Model):
     """What one step has otherwise than spec.analysis."""
 
     max_error_rate: Ratio | None = None
-    max_p99_latency: Duration | None = None
+    max_p99_latency: PositiveDuration | None = None
     max_error_rate_increase: Multiple | None = None
     relative_floor: Ratio | None = None
     abort_error_rate: Ratio | None = None
     confidence: Confidence | None = None
     min_requests: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     min_duration: Duration | None = None
-    max_duration: Duration | None = None
+    max_duration: PositiveDuration | None = None
     on_inconclusive: Policy | None = None
     on_shared_failure: Literal["pause", "rollback"] | None = None
 

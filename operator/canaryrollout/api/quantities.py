@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 DURATION_PATTERN = r"^([0-9]+(ms|s|m|h))+$"
 RATIO_PATTERN = r"^([0-9]{1,2}([.][0-9]{1,6})?|100([.]0{1,6})?)%$"
@@ -98,10 +98,10 @@ def format_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _explained(pattern: str, max_length: int, form: str) -> WithJsonSchema:
+def _explained(pattern: str, max_length: int, form: str, *more: dict[str, str]) -> WithJsonSchema:
     """A string schema whose refusal says what to write: a pattern's own message shows only the pattern."""
-    rule = {"rule": f"self.matches('{pattern}')", "message": form}
-    return WithJsonSchema({"type": "string", "pattern": pattern, "maxLength": max_length, "x-kubernetes-validations": [rule]})
+    rules = [{"rule": f"self.matches('{pattern}')", "message": form}, *more]
+    return WithJsonSchema({"type": "string", "pattern": pattern, "maxLength": max_length, "x-kubernetes-validations": rules})
 
 
 Duration = Annotated[
@@ -111,6 +111,23 @@ Duration = Annotated[
     _explained(DURATION_PATTERN, 32, _DURATION_FORM),
 ]
 """Seconds in the program, "1m30s" in the API."""
+
+_POSITIVE_FORM = "must be longer than 0s"
+
+
+def _positive(seconds: float) -> float:
+    if seconds <= 0.0:
+        raise ValueError(_POSITIVE_FORM)
+    return seconds
+
+
+PositiveDuration = Annotated[
+    Duration,
+    AfterValidator(_positive),
+    # A second rule, so that neither message is lost. No other duration has only zeros for digits.
+    _explained(DURATION_PATTERN, 32, _DURATION_FORM, {"rule": "self.matches('[1-9]')", "message": _POSITIVE_FORM}),
+]
+"""As above, and not 0s."""
 
 Ratio = Annotated[
     float,
