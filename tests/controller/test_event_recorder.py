@@ -38,6 +38,12 @@ async def test_another_reason_message_rollout_or_object_is_another_event(api: Me
     assert len(posted(api)) == 5
 
 
+async def test_of_events_with_one_key_the_first_is_posted(api: MemoryApi) -> None:
+    stale = [EmitEvent("StaleData", f"no sample for {age} s", warning=True, key="step 1/5") for age in (61, 66, 71)]
+    await record(api, *stale, EmitEvent("StaleData", "no sample for 61 s", warning=True, key="step 2/5"))
+    assert [event["note"] for event in posted(api)] == ["no sample for 61 s"] * 2
+
+
 async def test_the_event_is_about_the_object_and_says_how_bad_it_is(api: MemoryApi) -> None:
     await record(api, EmitEvent("RollingBack", "rolled back at 5 %", warning=True))
     event = posted(api)[0]

@@ -28,7 +28,8 @@ class Recorder:
         metadata = raw["metadata"]
         now = datetime.fromtimestamp(self._kube.server_time(), UTC)
         started = ((raw.get("status") or {}).get("rollout") or {}).get("startedAt", "")
-        identity = hashlib.sha256("\n".join((metadata["uid"], started, event.reason, event.message)).encode()).hexdigest()[:16]
+        told = (metadata["uid"], started, event.reason, event.key or event.message)
+        identity = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
         body = {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,

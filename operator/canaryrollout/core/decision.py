@@ -38,11 +38,13 @@ class SetFinalizer:
 
 @dataclass(frozen=True, slots=True)
 class EmitEvent:
-    """A Kubernetes Event on the CanaryRollout; (reason, message) are its identity within a rollout."""
+    """A Kubernetes Event on the CanaryRollout; (reason, key or else message) are its identity within a rollout."""
 
     reason: str
     message: str
     warning: bool = False
+    key: str = ""
+    """What tells it from others of its reason where the message does not: one that carries the numbers of the moment."""
 
 
 MeshWrite = CreateObject | PatchObject

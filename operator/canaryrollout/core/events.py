@@ -10,7 +10,9 @@ _TOLD = {
     Phase.ANALYSING: ("StepSynced", "step {step}: every proxy has acknowledged {weight} % for version {version}; counting begins"),
     Phase.PROMOTING: ("Promoting", "version {version} passed all steps; the old version leaves the routes"),
 }
-_ORDINARY = frozenset({"NotObserved", "BetweenPolls", "NoTraffic", "NoCanaryTraffic", "NotEnoughRequests", "CollectingEvidence"})
+_ORDINARY = frozenset(
+    {"NotObserved", "BetweenPolls", "NoTraffic", "NoCanaryTraffic", "NotEnoughRequests", "CollectingEvidence", "WarmingUp"}
+)
 """States of the analysis that every step goes through."""
 
 _WARNED = {Phase.ROLLING_BACK: "RollingBack", Phase.PAUSED: "Paused", Phase.RESTORING: "Restoring"}
@@ -61,12 +63,13 @@ def _arrivals(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[
 
 
 def _problem_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:
-    """A new reason why nothing goes on."""
+    """A new reason why nothing goes on: told once in a step, however often it comes and goes, and with whatever numbers."""
     if after.message == before.message:
         return ()
     old = {(c.type, c.status, c.reason) for c in before.conditions}
     fresh = [c for c in after.conditions if (c.type, c.status, c.reason) not in old]
-    return tuple(EmitEvent(c.reason, c.message, warning=True) for c in fresh if _alarming(c))
+    key = f"step {after.step}" if after.rollout is not None else ""
+    return tuple(EmitEvent(c.reason, c.message, warning=True, key=key) for c in fresh if _alarming(c))
 
 
 def _alarming(condition: Condition) -> bool:
