@@ -52,6 +52,9 @@ class Trouble(StatusModel):
     total: Count = 0.0
     stable_bad: Count = 0.0
     stable_total: Count = 0.0
+    recent: Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)] = Field(
+        default=(0.0,) * 4, description="The same four counts, fading within about a minute: whether stable shares the trouble now."
+    )
 
 
 class ReporterEvidence(StatusModel):
@@ -64,7 +67,11 @@ class ReporterEvidence(StatusModel):
     slow_relative: RelativeLogs = (NO_STAKE,) * RELATIVE_BETS
     canary: Tally = Field(default=Tally(), description="The canary in the whole rollout.")
     stable: Tally = Field(default=Tally(), description="Stable in the whole rollout.")
+    aborted: Count = Field(default=0.0, description="Requests to the canary whose client gave up.")
     unattributed: Count = Field(default=0.0, description="Errors without a workload that were charged to the canary.")
+    lost: Count = Field(default=0.0, description="Errors without a workload since this step's proof, beyond those of the hour before.")
+    charged: Count = Field(default=0.0, description="Of those, the ones charged to the canary.")
+    proved_stable: Count = Field(default=0.0, description="Stable's requests since this step's proof.")
     step: Count = Field(default=0.0, description="The canary's requests in this step, before its proof too.")
     step_stable: Count = 0.0
     passed: Tally = Field(default=Tally(), description="The canary in the observed time of earlier steps.")
@@ -77,6 +84,8 @@ class CustomEvidence(StatusModel):
     """What a custom metric has shown."""
 
     name: Annotated[str, Field(max_length=40)]
+    digest: Annotated[str, Field(max_length=16)] = Field(default="", description="Of its queries and limits: others begin anew.")
+    ratio: bool = True
     logs: AbsoluteLogs = (NO_STAKE,) * ABSOLUTE_BETS
     bad: Count = 0.0
     total: Count = 0.0
@@ -85,8 +94,9 @@ class CustomEvidence(StatusModel):
     passing_bad: Count = Field(default=0.0, description="Since this step's proof.")
     passing_total: Count = 0.0
     value: float | None = Field(default=None, description="The latest value.")
-    outside: Annotated[int, Field(ge=0)] = Field(default=0, description="Slices in a row in which the value was outside its bounds.")
-    inside: Annotated[int, Field(ge=0)] = Field(default=0, description="Slices since this step's proof in which it was inside.")
+    valued_at: float | None = Field(default=None, description="Its Prometheus time.")
+    outside: Annotated[int, Field(ge=0)] = Field(default=0, description="Scrapes in a row in which the value was outside its bounds.")
+    inside: Annotated[int, Field(ge=0)] = Field(default=0, description="Scrapes since this step's proof in which it was inside.")
 
 
 class EvidenceState(StatusModel):

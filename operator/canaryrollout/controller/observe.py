@@ -164,7 +164,7 @@ class Observer:
             finalizer_held=FINALIZER in (metadata.get("finalizers") or []),
             mesh=mesh or MeshObjects(),
             observed_mesh=mesh is not None,
-            custom_metrics=() if isinstance(custom, Problem) else custom,
+            custom_metrics=None if isinstance(custom, Problem) else custom,
         )
 
     async def _mesh(self, namespace: str) -> tuple[MeshObjects | None, Problem | None]:
@@ -203,7 +203,7 @@ class Observer:
             boundary=rollout.step.observed_from if rollout.step is not None and context.status.phase is Phase.ANALYSING else None,
             canary_version=rollout.version,
             stable_version=rollout.stable,
-            metrics=context.snapshot.custom_metrics,
+            metrics=context.snapshot.custom_metrics or (),
         )
         poll = await self._metrics.poll(question, evidence.cursor if evidence is not None else None)
         wait = next_poll(poll, question.boundary, self._settings.poll_interval, self._settings.visible_after)

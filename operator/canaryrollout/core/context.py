@@ -130,7 +130,7 @@ class Context:
     @cached_property
     def verdict(self) -> Verdict:
         """What the evidence says. Only a pass with a fresh answer of the provider can find for the canary."""
-        problems = (*_doubts(self.snapshot.poll), *self._unready)
+        problems = (*_doubts(self.snapshot.poll), *self._unready, *self._shared_workload)
         if self.evidence is None:
             return Wait(problems[0].reason, problems[0].message) if problems else Wait("NotObserved", "nothing has been counted yet")
         return verdict(self.evidence, self.limits, problems)
@@ -143,6 +143,14 @@ class Context:
             return ()
         failing = f" ({'; '.join(self.canary.failing)})" if self.canary.failing else ""
         return (Problem("CanaryPodsUnready", f"{ready} of {total} canary pods are ready{failing}"),)
+
+    @property
+    def _shared_workload(self) -> tuple[Problem, ...]:
+        """A workload with pods of both versions: its requests cannot be told apart."""
+        shared = sorted(set(self.canary.workloads) & set(self.stable.workloads))
+        if not shared:
+            return ()
+        return (Problem("SharedWorkload", f"pods of both versions belong to {', '.join(shared)}: their requests cannot be told apart"),)
 
     @cached_property
     def analysis(self) -> Analysis:

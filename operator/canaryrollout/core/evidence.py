@@ -9,24 +9,25 @@ a step's weights were proved. Everything here is pure: the same slices give the 
 """
 
 import math
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 
-from canaryrollout.api.evidence import Baseline, CustomEvidence, EvidenceState, ReporterEvidence, Tally, Trouble
+from canaryrollout.api.evidence import CustomEvidence, EvidenceState, ReporterEvidence, Tally, Trouble
 from canaryrollout.core import evidence_formulas as formulas
-from canaryrollout.core import stakes
+from canaryrollout.core import stakes, unattributed
 from canaryrollout.core.limits import Bursts, Limits
 from canaryrollout.core.snapshot import Counts, CustomMetricQuery, CustomSlice, Poll, Reporter, Slice
+from canaryrollout.core.wealth import REPORTERS, evidence_against, view_of
 
-__all__ = ["Baseline", "EvidenceState", "begin_step", "observe", "view_of"]
+__all__ = ["EvidenceState", "begin_step", "observe", "resume_step", "without_trouble"]
 
-REPORTERS = (Reporter.SOURCE, Reporter.DESTINATION)
 _TROUBLE_BET = formulas.FAIL_MULTIPLES.index(3.0)
-
-
-def view_of(state: EvidenceState, reporter: Reporter) -> ReporterEvidence:
-    """The view of one reporter."""
-    return state.source if reporter is Reporter.SOURCE else state.destination
+_SAME_SCRAPE = 0.9
+_GAP = 2.5
+"""In scrape intervals."""
+_FADING = 0.9
+"""Per slice: what is recent fades within about a minute."""
 
 
 def begin_step(state: EvidenceState) -> EvidenceState:
@@ -43,10 +44,33 @@ def begin_step(state: EvidenceState) -> EvidenceState:
     )
 
 
-def _new_step(view: ReporterEvidence) -> ReporterEvidence:
-    return view.model_copy(
-        update={"passed": _sum(view.passed, view.passing), "passing": Tally(), "step": 0.0, "step_stable": 0.0},
+def resume_step(state: EvidenceState) -> EvidenceState:
+    """The same step goes on after a break: a fresh stake against the canary; what it has shown stands.
+
+    Were the evidence for it begun anew, each break would be another try.
+    """
+    heard = {"step": 0.0, "step_stable": 0.0}
+    placed = stakes.place(state, stakes.FIRST_STEP if state.weight_since is None else stakes.LATER_STEP)
+    return placed.model_copy(
+        update={
+            "weight_since": state.cursor if state.weight_since is None else state.weight_since,
+            "source": placed.source.model_copy(update=heard),
+            "destination": placed.destination.model_copy(update=heard),
+        }
     )
+
+
+def without_trouble(state: EvidenceState) -> EvidenceState:
+    """With an eye for what happens from now on."""
+    calm = {"errors_trouble": Trouble(), "latency_trouble": Trouble()}
+    return state.model_copy(
+        update={"source": state.source.model_copy(update=calm), "destination": state.destination.model_copy(update=calm)}
+    )
+
+
+def _new_step(view: ReporterEvidence) -> ReporterEvidence:
+    fresh = dict.fromkeys(("step", "step_stable", "lost", "charged", "proved_stable"), 0.0)
+    return view.model_copy(update={**fresh, "passed": _sum(view.passed, view.passing), "passing": Tally()})
 
 
 def _new_custom_step(metric: CustomEvidence) -> CustomEvidence:
@@ -83,6 +107,9 @@ def observe(
     for end in sorted(times):
         counts = counts_for_pass_from is not None and min(p.start for p in times[end]) >= counts_for_pass_from
         state = _fold(state, times[end], limits, counts=counts, weight=canary_weight)
+        if evidence_against(state, limits) >= limits.fail_line:
+            # What comes later must not hide it: a breach found in a backlog counts as one found at once.
+            return state.model_copy(update={"cursor": end})
     return state.model_copy(update={"cursor": max([cursor, poll.time, *times])})
 
 
@@ -98,15 +125,21 @@ def _same_latency(state: EvidenceState, latency: float) -> EvidenceState:
 
 def _without_latency(view: ReporterEvidence) -> ReporterEvidence:
     none = {"timed": 0.0, "slow": 0.0, "not_fast": 0.0}
-    return view.model_copy(update={"passed": view.passed.model_copy(update=none), "passing": view.passing.model_copy(update=none)})
+    tallies = {name: getattr(view, name).model_copy(update=none) for name in ("canary", "stable", "passed", "passing")}
+    return view.model_copy(update={**tallies, "latency_trouble": Trouble()})
 
 
-def _know_metrics(state: EvidenceState, metrics: tuple[CustomMetricQuery, ...]) -> EvidenceState:
-    """Custom metrics come and go with the spec; a new one has to wait for the next stake."""
-    if tuple(known.name for known in state.custom) == tuple(metric.name for metric in metrics):
+def _know_metrics(state: EvidenceState, metrics: tuple[CustomMetricQuery, ...] | None) -> EvidenceState:
+    """Custom metrics come and go with the spec; a new or changed one begins anew, and has to wait for the next stake."""
+    if metrics is None or [known.digest for known in state.custom] == [_digest(metric) for metric in metrics]:
         return state
-    known = {metric.name: metric for metric in state.custom}
-    return state.model_copy(update={"custom": tuple(known.get(m.name, CustomEvidence(name=m.name)) for m in metrics)})
+    known = {metric.digest: metric for metric in state.custom}
+    fresh = (CustomEvidence(name=m.name, digest=_digest(m), ratio=not m.value) for m in metrics)
+    return state.model_copy(update={"custom": tuple(known.get(metric.digest, metric) for metric in fresh)})
+
+
+def _digest(metric: CustomMetricQuery) -> str:
+    return f"{zlib.crc32(repr(metric).encode()):08x}"
 
 
 def _fold(state: EvidenceState, pieces: Iterable[Slice | CustomSlice], limits: Limits, *, counts: bool, weight: int) -> EvidenceState:
@@ -116,13 +149,15 @@ def _fold(state: EvidenceState, pieces: Iterable[Slice | CustomSlice], limits: L
     warm = state.weight_since is not None and limits.warmup > 0.0
     views = {reporter: view_of(state, reporter) for reporter in REPORTERS}
     custom = {metric.name: metric for metric in state.custom}
-    queries = {query.name: query for query in limits.custom}
+    queries = {query.name: query for query in limits.custom or ()}
     for piece in pieces:
         if isinstance(piece, Slice):
             cold = warm and piece.start < (state.weight_since or 0.0) + limits.warmup
             views[piece.reporter] = _add(views[piece.reporter], piece, limits, counts=counts, cold=cold, weight=weight)
-        elif piece.name in custom:
-            custom[piece.name] = _add_custom(custom[piece.name], piece, queries[piece.name], counts=counts)
+        elif piece.name in queries and piece.value is None:
+            custom[piece.name] = _add_ratio(custom[piece.name], piece, queries[piece.name], counts=counts)
+        elif piece.name in queries and state.weight_since is not None:
+            custom[piece.name] = _add_value(custom[piece.name], piece, queries[piece.name], limits.scrape_interval, counts=counts)
     return state.model_copy(
         update={"source": views[Reporter.SOURCE], "destination": views[Reporter.DESTINATION], "custom": tuple(custom.values())}
     )
@@ -131,9 +166,10 @@ def _fold(state: EvidenceState, pieces: Iterable[Slice | CustomSlice], limits: L
 def _add(view: ReporterEvidence, piece: Slice, limits: Limits, *, counts: bool, cold: bool, weight: int) -> ReporterEvidence:
     if not (piece.canary.total or piece.canary.timed or piece.stable.total or piece.stable.timed or piece.unattributed_errors):
         return view
-    lost = _charged(piece, limits, weight)
-    canary = _with_lost(piece.canary, lost)
-    stable = _with_lost(piece.stable, piece.unattributed_errors - lost)
+    lost = unattributed.excess(piece, limits) if counts else 0.0
+    charged = unattributed.charged(view, piece, lost, weight) if counts else 0.0
+    canary = _with_lost(piece.canary, charged)
+    stable = _with_lost(piece.stable, max(0.0, lost - charged))
     if cold:
         canary, stable = _untimed(canary), _untimed(stable)
     bursts = limits.bursts(piece.reporter)
@@ -143,24 +179,16 @@ def _add(view: ReporterEvidence, piece: Slice, limits: Limits, *, counts: bool, 
             **_latency_against(view, canary, stable, limits, bursts.fail_slow),
             "canary": _plus(view.canary, canary),
             "stable": _plus(view.stable, stable),
-            "unattributed": view.unattributed + lost,
+            "aborted": view.aborted + canary.aborted,
+            "unattributed": view.unattributed + charged,
+            "lost": view.lost + lost,
+            "charged": view.charged + charged,
+            "proved_stable": view.proved_stable + (piece.stable.total if counts else 0.0),
             "step": view.step + canary.total,
             "step_stable": view.step_stable + stable.total,
             "passing": _plus(view.passing, canary) if counts else view.passing,
         }
     )
-
-
-def _charged(piece: Slice, limits: Limits, weight: int) -> float:
-    """The errors without a workload that the canary has to answer for: as many as it lacks of its part of all requests.
-
-    No version can be read off them, but every request went to one of the two; what the hour before already showed is nobody's.
-    """
-    lost = max(0.0, piece.unattributed_errors - 2.0 * limits.unattributed_rate * (piece.end - piece.start))
-    if lost <= 0.0 or weight <= 0:
-        return 0.0
-    expected = (piece.canary.total + piece.stable.total + lost) * weight / 100.0
-    return round(min(max(expected - piece.canary.total, 0.0), lost), 3)
 
 
 def _with_lost(counts: Counts, lost: float) -> Counts:
@@ -212,12 +240,14 @@ def _trouble(trouble: Trouble, canary: tuple[float, float], stable: tuple[float,
     score = trouble.score + formulas.failing_bets(limit)[_TROUBLE_BET].log_ratio(*canary)
     if score <= 0.0:
         return Trouble()
+    recent = tuple(round(old * _FADING + new, 3) for old, new in zip(trouble.recent, (*canary, *stable), strict=True))
     return Trouble.model_construct(
         score=round(min(score, 1e6), 3),
         bad=trouble.bad + canary[0],
         total=trouble.total + canary[1],
         stable_bad=trouble.stable_bad + stable[0],
         stable_total=trouble.stable_total + stable[1],
+        recent=recent,
     )
 
 
@@ -237,17 +267,25 @@ def _sum(one: Tally, other: Tally) -> Tally:
     return _plus(one, Counts(other.total, other.errors, other.slow, other.timed, other.not_fast))
 
 
-def _add_custom(metric: CustomEvidence, piece: CustomSlice, query: CustomMetricQuery, *, counts: bool) -> CustomEvidence:
-    if piece.value is not None:
-        low = query.minimum is not None and piece.value < query.minimum
-        outside = low or (query.maximum is not None and piece.value > query.maximum)
-        return metric.model_copy(
-            update={
-                "value": piece.value,
-                "outside": metric.outside + 1 if outside else 0,
-                "inside": metric.inside + (counts and not outside),
-            }
-        )
+def _add_value(metric: CustomEvidence, piece: CustomSlice, query: CustomMetricQuery, interval: float, *, counts: bool) -> CustomEvidence:
+    """A value counts once per scrape, for slices are shorter; after a gap nothing is in a row any more."""
+    since = math.inf if metric.valued_at is None else piece.end - metric.valued_at
+    if piece.value is None or since < interval * _SAME_SCRAPE:
+        return metric
+    low = query.minimum is not None and piece.value < query.minimum
+    outside = low or (query.maximum is not None and piece.value > query.maximum)
+    before = metric.outside if since <= interval * _GAP else 0
+    return metric.model_copy(
+        update={
+            "value": piece.value,
+            "valued_at": piece.end,
+            "outside": before + 1 if outside else 0,
+            "inside": metric.inside + (counts and not outside),
+        }
+    )
+
+
+def _add_ratio(metric: CustomEvidence, piece: CustomSlice, query: CustomMetricQuery, *, counts: bool) -> CustomEvidence:
     gains = formulas.absolute_gains(piece.bad, piece.total, query.max_rate if query.max_rate is not None else 1.0, 1.0)
     return metric.model_copy(
         update={

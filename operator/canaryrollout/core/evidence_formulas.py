@@ -41,8 +41,8 @@ class Bet(NamedTuple):
     good: float
 
     def log_ratio(self, bad: float, total: float) -> float:
-        """ln of P(bad of total | alternative) / P(bad of total | null); `bad` above `total` counts as all bad. Finite."""
-        return min(max(bad * self.bad + max(total - bad, 0.0) * self.good, -_BOUND), _BOUND)
+        """ln of P(bad of total | alternative) / P(bad of total | null); `bad` above `total` counts as all bad."""
+        return bad * self.bad + max(total - bad, 0.0) * self.good
 
 
 def bets(rates: Iterable[float], null: float) -> tuple[Bet, ...]:

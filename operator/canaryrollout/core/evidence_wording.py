@@ -40,11 +40,22 @@ class Numbers:
         return self.bad / self.requests if self.requests > 0.0 else 0.0
 
 
-def failure(numbers: Numbers, latency: float, unattributed: float, *, whole_rollout: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class Besides:
+    """What a failure's numbers hold, or do not hold, besides answers that failed."""
+
+    unattributed: float = 0.0
+    """Of the bad requests, those that reached no pod."""
+    aborted: float = 0.0
+    """Further requests whose client gave up, which count in comparison with stable."""
+
+
+def failure(numbers: Numbers, latency: float, besides: Besides, *, whole_rollout: bool) -> str:
     """Such as "37 of 212 canary requests failed (17.5 %), limit 1 %, stable 0.1 %; evidence 4,100 of 100"."""
     when = " since the rollout began" if whole_rollout else ""
     stable = f", stable {percent(numbers.stable_bad / numbers.stable_requests)}" if numbers.stable_requests > 0.0 else ""
-    lost = f", {unattributed:,.0f} of them without reaching a pod" if unattributed >= 1.0 else ""
+    lost = f", {besides.unattributed:,.0f} of them without reaching a pod" if besides.unattributed >= 1.0 else ""
+    lost += f", and clients gave up {besides.aborted:,.0f} more" if besides.aborted >= 1.0 else ""
     allowed = f"limit {percent(numbers.limit)}"
     if numbers.test == "relative":
         allowed += f" and {format_multiple(numbers.increase)} stable's"

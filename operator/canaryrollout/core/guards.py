@@ -177,6 +177,8 @@ def _inconclusive(context: Context, policy: str) -> bool:
     step = context.status.rollout.step if context.status.rollout else None
     if step is None or step.synced_at is None or _inconclusive_policy(context) != policy:
         return False
+    if context.snapshot.poll is None or isinstance(context.verdict, Pass):
+        return False
     return context.snapshot.now - step.synced_at > context.analysis.max_duration
 
 
@@ -184,7 +186,7 @@ def _inconclusive_policy(context: Context) -> str:
     """Promotion in doubt needs sound data that only leaves it open; without data it would be a pass by default (invariant 5)."""
     policy, verdict = context.analysis.on_inconclusive, context.verdict
     unsound = isinstance(verdict, Wait) and verdict.reason != "CollectingEvidence"
-    return "pause" if policy == "promote" and context.snapshot.poll is not None and unsound else policy
+    return "pause" if policy == "promote" and unsound else policy
 
 
 def inconclusive_pause(context: Context) -> bool:

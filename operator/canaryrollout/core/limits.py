@@ -16,7 +16,13 @@ FRESH = 5.0
 SLOW_SHARE = 0.01
 """Share of requests that may be slower than the latency limit: makes it a limit on the 99th percentile."""
 
+SCRAPE_INTERVAL = 15.0
+"""Seconds between two values of a series, where it could not be measured."""
+
+_MOST_BURST = 20.0
 _LEAST_ABORT_BURST = 2.0
+_MOST_ABORT_BURST = 5.0
+"""However errors came before: no estimate may take the rollback's teeth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Bursts:
     @property
     def abort(self) -> float:
         """The catastrophe test is not capped: it never trusts that errors come singly."""
-        return max(self.fail_errors, _LEAST_ABORT_BURST)
+        return min(max(self.fail_errors, _LEAST_ABORT_BURST), _MOST_ABORT_BURST)
 
     @classmethod
     def of(cls, seen: ReporterBaseline | None) -> "Bursts":
@@ -40,14 +46,14 @@ class Bursts:
             return cls()
         return cls(
             fail_errors=_shrunk(seen.error_burst, seen.errors),
-            pass_errors=max(1.0, seen.error_burst),
+            pass_errors=min(max(1.0, seen.error_burst), _MOST_BURST),
             fail_slow=_shrunk(seen.slow_burst, seen.not_fast),
-            pass_slow=max(1.0, seen.slow_burst),
+            pass_slow=min(max(1.0, seen.slow_burst), _MOST_BURST),
         )
 
 
 def _shrunk(burst: float, events: float) -> float:
-    return max(1.0, (burst * events + 1.0) / (events + 1.0))
+    return min(max(1.0, (burst * events + 1.0) / (events + 1.0)), _MOST_BURST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +75,13 @@ class Limits:
     """Whether what passes is promoted: then this step alone must bring the whole evidence."""
     source: Bursts = Bursts()
     destination: Bursts = Bursts()
-    custom: tuple[CustomMetricQuery, ...] = ()
+    custom: tuple[CustomMetricQuery, ...] | None = ()
+    """None: they could not be looked up in this pass."""
+    scrape_interval: float = SCRAPE_INTERVAL
     unattributed_rate: float = 0.0
     """Errors a second that no workload answered, in the hour before."""
-    callers_report: bool = False
-    """Whether callers reported stable's requests in the hour before."""
+    reported: frozenset[Reporter] = frozenset()
+    """Who reported stable's requests in the hour before."""
 
     @property
     def slow_share(self) -> float:
@@ -100,7 +108,9 @@ class Limits:
         return self.source if reporter is Reporter.SOURCE else self.destination
 
 
-def limits_of(spec: CanaryRolloutSpec, weight: int, baseline: Baseline | None = None, custom: tuple[CustomMetricQuery, ...] = ()) -> Limits:
+def limits_of(
+    spec: CanaryRolloutSpec, weight: int, baseline: Baseline | None = None, custom: tuple[CustomMetricQuery, ...] | None = ()
+) -> Limits:
     """The limits that the spec sets at a weight, in the light of what stable was like."""
     analysis = spec.analysis_at(weight)
     seen = baseline or Baseline()
@@ -118,5 +128,10 @@ def limits_of(spec: CanaryRolloutSpec, weight: int, baseline: Baseline | None = 
         destination=Bursts.of(seen.destination),
         custom=custom,
         unattributed_rate=seen.unattributed / seen.seconds if seen.seconds > 0.0 else 0.0,
-        callers_report=seen.source is not None and seen.source.requests > 0.0,
+        scrape_interval=seen.scrape_interval or SCRAPE_INTERVAL,
+        reported=frozenset(
+            reporter
+            for reporter, view in ((Reporter.SOURCE, seen.source), (Reporter.DESTINATION, seen.destination))
+            if view is not None and view.requests > 0.0
+        ),
     )

@@ -8,7 +8,7 @@ from canaryrollout.api.status import ROUTES_LIMIT, CanaryRolloutStatus, Notice, 
 from canaryrollout.core import forecast
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.context import COUNTED, OFF_BASELINE
-from canaryrollout.core.evidence import EvidenceState, observe
+from canaryrollout.core.evidence import EvidenceState, begin_step, observe
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.limits import Limits, limits_of
 from canaryrollout.core.plan import named
@@ -42,6 +42,8 @@ def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapsh
     known = rollout.evidence or EvidenceState()
     evidence = observe(known, poll, terms, counts_for_pass_from=counts_from, canary_weight=status.weight)
     foreseen = _foreseen(spec, baseline, settle) if rollout.baseline is None and baseline is not None and not rollout.revert else {}
+    if rollout.evidence is None and status.weight > 0:
+        evidence = begin_step(evidence)
     seen = {"step": step, "evidence": evidence, "baseline": baseline, **foreseen}
     return status.model_copy(update={"rollout": rollout.model_copy(update=seen)})
 

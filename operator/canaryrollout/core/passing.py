@@ -11,14 +11,15 @@ import math
 from dataclasses import replace
 
 from canaryrollout.api.evidence import CustomEvidence, EvidenceState, Tally
+from canaryrollout.api.quantities import format_duration
 from canaryrollout.core import evidence_formulas as formulas
 from canaryrollout.core import evidence_wording as wording
-from canaryrollout.core.evidence import REPORTERS, view_of
 from canaryrollout.core.evidence_wording import Numbers
 from canaryrollout.core.limits import Limits
 from canaryrollout.core.snapshot import CustomMetricQuery, Problem, Reporter
+from canaryrollout.core.wealth import REPORTERS, view_of
 
-INSIDE_SLICES = 3
+INSIDE_SCRAPES = 3
 METRICS = ("errors", "latency")
 
 
@@ -32,14 +33,26 @@ def _too_little(state: EvidenceState, limits: Limits) -> Problem | None:
     if seen <= 0.0 or seen < limits.min_requests:
         said = f"{seen:,.0f} of at least {limits.min_requests:,} canary requests since the weights were proved"
         return Problem("NotEnoughRequests", said)
-    callers = view_of(state, Reporter.SOURCE)
-    if limits.callers_report and callers.passing.total <= 0.0 and callers.step_stable > 0.0:
-        return Problem(
-            "CallersSilent", "callers report stable's requests to Prometheus, but none of the canary's: is a caller not scraped?"
-        )
-    if not any(view_of(state, reporter).passing.timed > 0.0 for reporter in REPORTERS):
-        return Problem("LatencyNotMeasured", "no reporter has measured how long the canary's requests took")
+    return _silent(state, limits) or _untimed(state, limits)
+
+
+def _silent(state: EvidenceState, limits: Limits) -> Problem | None:
+    """Who has reported before has to report the canary in each step: what only they can see would be missed."""
+    for reporter, who in ((Reporter.SOURCE, "callers"), (Reporter.DESTINATION, "the pods themselves")):
+        view = view_of(state, reporter)
+        known = reporter in limits.reported or view.canary.total + view.stable.total > 0.0
+        if known and view.passing.total <= 0.0:
+            said = f"{who} have reported requests to Prometheus before, but none to the canary since the weights were proved"
+            return Problem("ReporterSilent", f"{said}: are their proxies scraped?")
     return None
+
+
+def _untimed(state: EvidenceState, limits: Limits) -> Problem | None:
+    if any(view_of(state, reporter).passing.timed > 0.0 for reporter in REPORTERS):
+        return None
+    if state.weight_since is not None and state.cursor is not None and state.cursor < state.weight_since + limits.warmup:
+        return Problem("WarmingUp", f"latency is not judged in the first {format_duration(limits.warmup)} of the canary")
+    return Problem("LatencyNotMeasured", "no reporter has measured how long the canary's requests took")
 
 
 def _requests(state: EvidenceState, limits: Limits) -> tuple[Numbers, ...] | Problem:
@@ -61,6 +74,9 @@ def _requests(state: EvidenceState, limits: Limits) -> tuple[Numbers, ...] | Pro
 def _numbers(state: EvidenceState, limits: Limits, metric: str, reporter: Reporter) -> Numbers:
     view, bursts = view_of(state, reporter), limits.bursts(reporter)
     bad, total = _of(view.passing, metric)
+    if metric == "errors":
+        # Requests that reached no pod may have been the canary's, whatever is charged to it.
+        bad, total = bad + view.lost - view.charged, total + view.lost - view.charged
     limit = limits.max_error_rate if metric == "errors" else limits.slow_share
     burst = bursts.pass_errors if metric == "errors" else bursts.pass_slow
     before = _of(view.passed, metric)
@@ -94,19 +110,19 @@ def _more(state: EvidenceState, limits: Limits, numbers: Numbers) -> int | None:
 
 def _custom_missing(state: EvidenceState, limits: Limits) -> Problem | None:
     known = {metric.name: metric for metric in state.custom}
-    for query in limits.custom:
+    for query in limits.custom or ():
         metric = known.get(query.name, CustomEvidence(name=query.name))
-        if query.value and (metric.inside < INSIDE_SLICES or metric.outside > 0):
+        if query.value and (metric.inside < INSIDE_SCRAPES or metric.outside > 0):
             value = "nothing yet" if metric.value is None else f"{metric.value:g}"
             bounds = wording.bounds(query.minimum, query.maximum)
-            return Problem("CustomMetric", f"{query.name} must be {bounds} {INSIDE_SLICES} times in this step; it shows {value}")
+            return Problem("CustomMetric", f"{query.name} must be {bounds} {INSIDE_SCRAPES} times in this step; it shows {value}")
         if not query.value and metric.passing_total <= 0.0:
             return Problem("CustomMetric", f"{query.name} has counted nothing since the weights were proved")
     return None
 
 
 def _custom_numbers(metric: CustomEvidence, limits: Limits) -> Numbers | None:
-    query = next((q for q in limits.custom if q.name == metric.name and not q.value), None)
+    query = next((q for q in limits.custom or () if q.name == metric.name and not q.value), None)
     if query is None:
         return None
     limit = _limit_of(query)

@@ -242,8 +242,8 @@ class Snapshot:
     mesh: MeshObjects = MeshObjects()
     observed_mesh: bool = True
     """Whether the Istio objects could be read at all: no answer is not the same as no object."""
-    custom_metrics: tuple[CustomMetricQuery, ...] = ()
-    """spec.analysis.metrics, looked up; a metric that cannot be looked up is a problem."""
+    custom_metrics: tuple[CustomMetricQuery, ...] | None = ()
+    """spec.analysis.metrics, looked up; None where one could not be, which is a problem."""
     sync: SyncReport | None = None
     poll: Poll | PollFailure | None = None
     poll_due: float | None = None

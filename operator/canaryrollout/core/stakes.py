@@ -22,7 +22,7 @@ SLOW_RELATIVE = 0.15
 """Shares of the tests; each reporter's test gets half."""
 
 CUSTOM = 0.1
-"""Share of a custom ratio, relative to the others; all are scaled to 1 together."""
+"""Share of a custom ratio, relative to the others; a stake is divided among them all when it is placed."""
 
 FIRST_STEP = 0.6
 LATER_STEP = 0.25
@@ -36,15 +36,19 @@ _DIGITS = 3
 
 def place(state: EvidenceState, part: float) -> EvidenceState:
     """Place a part of the cash on all tests."""
-    stake = state.cash * part
-    if stake <= 0.0:
+    placed = state.cash * part
+    if placed <= 0.0:
         return state
+    # Custom ratios share the stake with the others, from when they are there.
+    stake = placed / (1.0 + CUSTOM * sum(metric.ratio for metric in state.custom))
     return state.model_copy(
         update={
-            "cash": round(state.cash - stake, 6),
+            "cash": round(state.cash - placed, 6),
             "source": _placed(state.source, stake),
             "destination": _placed(state.destination, stake),
-            "custom": tuple(metric.model_copy(update={"logs": added(metric.logs, stake)}) for metric in state.custom),
+            "custom": tuple(
+                metric.model_copy(update={"logs": added(metric.logs, stake)}) if metric.ratio else metric for metric in state.custom
+            ),
         }
     )
 

@@ -1,23 +1,21 @@
 """What the evidence allows now: Pass, Fail or Wait, each with the numbers it rests on."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from canaryrollout.api.evidence import CustomEvidence, EvidenceState, ReporterEvidence, Tally, Trouble
 from canaryrollout.core import evidence_formulas as formulas
 from canaryrollout.core import evidence_wording as wording
-from canaryrollout.core import stakes
-from canaryrollout.core.evidence import REPORTERS, view_of
-from canaryrollout.core.evidence_wording import Numbers, Test
+from canaryrollout.core.evidence_wording import Numbers
 from canaryrollout.core.limits import Limits
 from canaryrollout.core.passing import judge
-from canaryrollout.core.snapshot import Problem, Reporter
+from canaryrollout.core.snapshot import Problem
+from canaryrollout.core.wealth import CUSTOM, REPORTERS, against, evidence_against, parts, view_of
 
 __all__ = ["Fail", "Limits", "Numbers", "Pass", "Verdict", "Wait", "against", "evidence_against", "verdict"]
 
-OUTSIDE_SLICES = 3
-"""So many slices in a row with a value outside its bounds are no accident, so many inside (in a step) are no luck."""
+OUTSIDE_SCRAPES = 3
+"""So many scrapes in a row with a value outside its bounds are no accident."""
 
 _FEW = 20.0
 _FIRST_SCRAPE = frozenset({"NoData", "PodNotScraped"})
@@ -37,7 +35,7 @@ class Fail:
     """The canary is above a limit."""
 
     metric: str
-    """errors, latency, or the name of a custom metric."""
+    """errors, latency, or custom/NAME."""
     explanation: str
     numbers: Numbers | None = None
     """None where a custom value left its bounds."""
@@ -58,63 +56,9 @@ class Wait:
 Verdict = Pass | Fail | Wait
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one test contributes to the evidence against the canary."""
-
-    metric: str
-    test: Test
-    reporter: Reporter | None
-    worth: float
-
-
 def verdict(state: EvidenceState, limits: Limits, problems: tuple[Problem, ...]) -> Verdict:
     """What the evidence allows now. Problems with the data forbid a pass, never a failure."""
     return _failure(state, limits) or _outside(state, limits) or _wait(state, problems) or _passed(state, limits)
-
-
-def parts(state: EvidenceState, limits: Limits) -> tuple[Part, ...]:
-    """The evidence against the canary by test; with the cash they are its sum."""
-    found = [part for reporter in REPORTERS for part in _parts(view_of(state, reporter), reporter, limits)]
-    ratios = {query.name for query in limits.custom if not query.value}
-    scale = 1.0 + stakes.CUSTOM * len(ratios)
-    custom = [Part(m.name, "absolute", None, stakes.CUSTOM * stakes.worth(m.logs)) for m in state.custom if m.name in ratios]
-    return tuple(Part(part.metric, part.test, part.reporter, part.worth / scale) for part in (*found, *custom))
-
-
-def _parts(view: ReporterEvidence, reporter: Reporter, limits: Limits) -> tuple[Part, ...]:
-    half = 1.0 / len(REPORTERS)
-    found = [
-        Part("errors", "absolute", reporter, half * stakes.ERRORS * stakes.worth(view.errors)),
-        Part("errors", "catastrophe", reporter, half * stakes.CATASTROPHE * stakes.worth(view.catastrophe)),
-        Part("latency", "absolute", reporter, half * stakes.SLOW * stakes.worth(view.slow)),
-    ]
-    if _above_floor(view.canary.errors, view.canary.total, view.errors_trouble, limits):
-        found.append(Part("errors", "relative", reporter, half * stakes.ERRORS_RELATIVE * stakes.worth(view.errors_relative)))
-    if _above_floor(view.canary.slow, view.canary.timed, view.latency_trouble, limits):
-        found.append(Part("latency", "relative", reporter, half * stakes.SLOW_RELATIVE * stakes.worth(view.slow_relative)))
-    return tuple(found)
-
-
-def _above_floor(bad: float, total: float, trouble: Trouble, limits: Limits) -> bool:
-    """A share that is small enough is never too much, however little stable shows."""
-    if not math.isfinite(limits.max_increase):
-        return False
-    return max(_rate(bad, total), _rate(trouble.bad, trouble.total)) >= limits.relative_floor
-
-
-def evidence_against(state: EvidenceState, limits: Limits) -> float:
-    """What the stake of 1 has become; the canary fails at limits.fail_line."""
-    return state.cash + sum(part.worth for part in parts(state, limits))
-
-
-def against(state: EvidenceState, limits: Limits) -> Mapping[str, float]:
-    """The evidence against the canary by metric and reporter, such as {"errors/source": 3.2}, and their "total" with the cash."""
-    named: dict[str, float] = {}
-    for part in parts(state, limits):
-        name = f"{part.metric}/{part.reporter.value}" if part.reporter is not None else part.metric
-        named[name] = named.get(name, 0.0) + part.worth
-    return {**named, "total": evidence_against(state, limits)}
 
 
 def _failure(state: EvidenceState, limits: Limits) -> Fail | None:
@@ -125,13 +69,11 @@ def _failure(state: EvidenceState, limits: Limits) -> Fail | None:
     worth = {metric: sum(part.worth for part in found if part.metric == metric) for metric in {part.metric for part in found}}
     strongest = max((part for part in found if part.metric == max(worth, key=lambda name: worth[name])), key=lambda part: part.worth)
     if strongest.reporter is None:
-        return _custom_failure(next(m for m in state.custom if m.name == strongest.metric), limits, evidence)
+        return _custom_failure(next(m for m in state.custom if CUSTOM + m.name == strongest.metric), limits, evidence)
     view = view_of(state, strongest.reporter)
     trouble = view.errors_trouble if strongest.metric == "errors" else view.latency_trouble
-    whole = Trouble(**dict(zip(("bad", "total"), _of(view.canary, strongest.metric), strict=True)))
-    stable_bad, stable_total = _of(view.stable, strongest.metric)
-    whole = whole.model_copy(update={"stable_bad": stable_bad, "stable_total": stable_total})
-    window = max(trouble, whole, key=lambda tally: _rate(tally.bad, tally.total))
+    whole = _whole(view, strongest.metric)
+    window = max(trouble, whole, key=lambda tally: formulas.rate(tally.bad, tally.total))
     numbers = Numbers(
         metric="errors" if strongest.metric == "errors" else "latency",
         reporter=strongest.reporter,
@@ -146,37 +88,44 @@ def _failure(state: EvidenceState, limits: Limits) -> Fail | None:
         line=limits.fail_line,
     )
     lost = min(view.unattributed, window.bad) if strongest.metric == "errors" else 0.0
-    explanation = wording.failure(numbers, limits.latency, lost, whole_rollout=window is whole)
-    return Fail(strongest.metric, explanation, numbers, shared=_shared(numbers), ongoing=trouble.score > 0.0)
+    aborted = view.aborted if strongest.metric == "errors" and strongest.test == "relative" else 0.0
+    explanation = wording.failure(numbers, limits.latency, wording.Besides(lost, aborted), whole_rollout=window is whole)
+    return Fail(strongest.metric, explanation, numbers, shared=_shared(trouble, numbers), ongoing=trouble.score > 0.0)
 
 
-def _shared(numbers: Numbers) -> bool:
-    """Whether stable, too, is above the limit, and the canary no more above it than it may be."""
-    stable = _rate(numbers.stable_bad, numbers.stable_requests)
-    increase = numbers.increase if math.isfinite(numbers.increase) else 2.0
-    return numbers.stable_requests >= _FEW and stable > numbers.limit and numbers.rate <= increase * stable
+def _whole(view: ReporterEvidence, metric: str) -> Trouble:
+    """The whole rollout as a window."""
+    (bad, total), (stable_bad, stable_total) = _of(view.canary, metric), _of(view.stable, metric)
+    return Trouble(bad=bad, total=total, stable_bad=stable_bad, stable_total=stable_total)
+
+
+def _shared(trouble: Trouble, numbers: Numbers) -> bool:
+    """Whether stable, too, is above the limit lately, and the canary no more above it than it may be."""
+    bad, total, stable_bad, stable_total = trouble.recent
+    stable, increase = formulas.rate(stable_bad, stable_total), numbers.increase if math.isfinite(numbers.increase) else 2.0
+    return stable_total >= _FEW and stable > numbers.limit and formulas.rate(bad, total) <= increase * stable
 
 
 def _custom_failure(metric: CustomEvidence, limits: Limits, evidence: float) -> Fail:
-    query = next(query for query in limits.custom if query.name == metric.name)
+    query = next((query for query in limits.custom or () if query.name == metric.name), None)
     numbers = Numbers(
         metric="custom",
         name=metric.name,
         requests=metric.total,
         bad=metric.bad,
-        limit=query.max_rate or 0.0,
+        limit=query.max_rate if query is not None and query.max_rate is not None else 1.0,
         evidence=evidence,
         line=limits.fail_line,
     )
-    return Fail(metric.name, wording.custom_failure(numbers), numbers)
+    return Fail(CUSTOM + metric.name, wording.custom_failure(numbers), numbers)
 
 
 def _outside(state: EvidenceState, limits: Limits) -> Fail | None:
-    queries = {query.name: query for query in limits.custom}
+    queries = {query.name: query for query in limits.custom or ()}
     for metric in state.custom:
         query = queries.get(metric.name)
-        if query is not None and metric.outside >= OUTSIDE_SLICES and metric.value is not None:
-            return Fail(metric.name, wording.custom_value(metric.name, metric.value, query.minimum, query.maximum, metric.outside))
+        if query is not None and metric.outside >= OUTSIDE_SCRAPES and metric.value is not None:
+            return Fail(CUSTOM + metric.name, wording.custom_value(metric.name, metric.value, query.minimum, query.maximum, metric.outside))
     return None
 
 
@@ -205,7 +154,3 @@ def _passed(state: EvidenceState, limits: Limits) -> Pass | Wait:
 
 def _of(tally: Tally, metric: str) -> tuple[float, float]:
     return (tally.errors, tally.total) if metric == "errors" else (tally.slow, tally.timed)
-
-
-def _rate(bad: float, total: float) -> float:
-    return formulas.rate(bad, total)

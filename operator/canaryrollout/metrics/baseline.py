@@ -19,6 +19,8 @@ RECENT_MS = 60_000
 
 _MOST_EDGES = 64
 _MOST_BURST = 1e6
+_OUTAGE = 0.2
+"""Slices with a greater share of bad requests are an outage's: they tell nothing about the clumps of ordinary days."""
 _MOST_COUNT = 2.0**53
 
 
@@ -52,7 +54,7 @@ def read(question: Question, end: int, answers: Answers) -> Baseline:
         seconds=(end - first + SLICE_MS) / 1000.0,
         requests_per_second=max(_recent_rate(reporter, counted, end) for reporter in Reporter),
         scrape_interval=next((round(sample.value, 3) for sample in answers.scrape_interval), None),
-        unattributed=_sum(piece.unattributed_errors for piece in counted),
+        unattributed=_sum(piece.unattributed_errors for piece in counted if piece.unattributed_errors <= _OUTAGE * piece.stable.total),
         edges=question.edges,
         source=_of(Reporter.SOURCE, counted) if Reporter.SOURCE in reporters else None,
         destination=_of(Reporter.DESTINATION, counted) if Reporter.DESTINATION in reporters else None,
@@ -61,7 +63,7 @@ def read(question: Question, end: int, answers: Answers) -> Baseline:
 
 def burst(counted: Sequence[tuple[float, float]]) -> float:
     """Pearson's chi squared per degree of freedom of (requests, bad ones): 1 for independent requests, about the clumps' size else."""
-    busy = [(requests, bad) for requests, bad in counted if requests > 0.0]
+    busy = [(requests, bad) for requests, bad in counted if requests > 0.0 and bad <= _OUTAGE * requests]
     every, bad = sum(requests for requests, _ in busy), sum(bad for _, bad in busy)
     if len(busy) < 2 or not 0.0 < bad < every:
         return 1.0

@@ -6,9 +6,8 @@ from canaryrollout.api.evidence import EvidenceState, ReporterEvidence, Tally
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus
 from canaryrollout.core import evidence_formulas as formulas
-from canaryrollout.core.evidence import REPORTERS, view_of
 from canaryrollout.core.limits import Limits, limits_of
-from canaryrollout.core.verdict import evidence_against
+from canaryrollout.core.wealth import REPORTERS, evidence_against, view_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,16 +84,6 @@ def test_errors_seen_by_the_callers_alone_fail() -> None:
     assert result.numbers.reporter is Reporter.SOURCE
 
 
-def test_errors_that_no_workload_answered_are_charged_to_a_canary_with_weight() -> None:
-    bad = poll(piece(0, counts(0), Reporter.SOURCE, unattributed=20))
-    charged = observe(after(), bad, LIMITS, counts_for_pass_from=None, canary_weight=5)
-    spared = observe(after(), bad, LIMITS, counts_for_pass_from=None, canary_weight=0)
-    result = verdict(charged, LIMITS, ())
-    assert isinstance(result, Fail)
-    assert "20 of them without reaching a pod" in result.explanation
-    assert isinstance(verdict(spared, LIMITS, ()), Wait)
-
-
 def test_failures_count_before_the_step_is_proved_but_passing_evidence_does_not() -> None:
     start = after()
     healthy = observe(start, poll(piece(0, counts(5000))), LIMITS, counts_for_pass_from=None)

@@ -1,14 +1,14 @@
 """Verdicts of each kind of test, and what they say."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from canaryrollout.api.evidence import Baseline, EvidenceState, ReporterBaseline
 from canaryrollout.api.spec import CanaryRolloutSpec
-from canaryrollout.core.evidence import begin_step
-from canaryrollout.core.limits import Bursts, limits_of
-from canaryrollout.core.passing import INSIDE_SLICES
-from canaryrollout.core.snapshot import Counts, CustomMetricQuery, CustomSlice, Reporter
+from canaryrollout.core.evidence import begin_step, observe, resume_step
+from canaryrollout.core.limits import Bursts, Limits, limits_of
+from canaryrollout.core.snapshot import Counts, CustomMetricQuery, CustomSlice, Poll, Reporter, Slice
 from canaryrollout.core.verdict import Fail, Pass, Wait, against, evidence_against, verdict
 from counting import LIMITS, counts, fed, started
 
@@ -40,11 +40,18 @@ def test_slow_requests_are_compared_with_stables_too() -> None:
 
 def test_clients_that_give_up_count_only_in_comparison_with_stable() -> None:
     gave_up = Counts(total=100, timed=100, aborted=8)
-    rows = [(gave_up, Counts(total=1900, timed=1900, aborted=150))] * 20
-    assert isinstance(verdict(fed(started(), *rows), LIMITS, ()), Pass | Wait)
-    rows = [(gave_up, counts(1900))] * 20
-    state = fed(started(), *rows)
-    assert against(state, replace(LIMITS, relative_floor=0.0))["errors/source"] > 1000
+    alike = fed(started(), *[(gave_up, Counts(total=1900, timed=1900, aborted=150))] * 20)
+    assert not isinstance(verdict(alike, LIMITS, ()), Fail)
+    found = failed(fed(started(), *[(gave_up, counts(1900))] * 4))
+    assert "clients gave up 32 more" in found.explanation
+
+
+def test_a_canary_that_never_answers_in_time_does_not_pass() -> None:
+    hanging = Counts(total=100, timed=100, aborted=100)
+    for slices in range(1, 8):
+        found = verdict(fed(started(), *[(hanging, counts(1900))] * slices), LIMITS, ())
+        assert not isinstance(found, Pass)
+    assert isinstance(found, Fail)
 
 
 def test_at_full_weight_only_the_limit_counts() -> None:
@@ -91,19 +98,37 @@ def test_the_burst_factor_of_few_errors_counts_for_little() -> None:
 
 
 def test_requests_that_reached_no_pod_are_charged_to_the_version_that_lacks_them() -> None:
-    """Of 100 requests at 10 %, ten should have been the canary's."""
-    missing = fed(started(), (counts(0), counts(90)), lost=10.0, weight=10)
-    assert missing.source.canary.errors == 10.0
-    assert missing.source.unattributed == 10.0
-    blameless = fed(started(), (counts(10), counts(80)), lost=10.0, weight=10)
+    """Of 1,000 requests at 10 %, a hundred should have been the canary's."""
+    missing = fed(started(), *[(counts(0), counts(900))] * 3, lost=100.0, weight=10)
+    assert missing.source.canary.errors == missing.source.unattributed > 200.0
+    assert "without reaching a pod" in failed(missing).explanation
+    blameless = fed(started(), *[(counts(100), counts(800))] * 3, lost=100.0, weight=10)
     assert blameless.source.canary.errors == 0.0
-    assert blameless.source.stable.errors == 10.0
-    assert fed(started(), (counts(0), counts(90)), lost=10.0, weight=0).source.canary.errors == 0.0
+    assert blameless.source.stable.errors == 300.0
+    assert fed(started(), (counts(0), counts(900)), lost=100.0, weight=0).source.canary.errors == 0.0
 
 
 def test_what_the_hour_before_already_lost_is_charged_to_nobody() -> None:
-    limits = replace(LIMITS, unattributed_rate=1.0)
-    assert fed(started(), (counts(0), counts(90)), lost=10.0, weight=10, limits=limits).source.canary.errors == 0.0
+    limits = replace(LIMITS, unattributed_rate=10.0)
+    state = fed(started(), (counts(0), counts(900)), lost=100.0, weight=10, limits=limits)
+    assert (state.source.canary.errors, state.source.stable.errors) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("weight", [5, 10, 50])
+def test_chance_in_the_split_charges_nobody_with_the_requests_that_stable_loses(weight: int) -> None:
+    for seed in range(12):
+        rng, state = Random(seed), started()
+        for _ in range(120):
+            mine = sum(rng.random() < weight / 100.0 for _ in range(250))
+            lost = sum(rng.random() < 0.02 for _ in range(250 - mine))
+            state = fed(state, (counts(mine), counts(250 - mine - lost)), lost=float(lost), weight=weight, reporters=(Reporter.SOURCE,))
+        assert not isinstance(verdict(state, LIMITS, ()), Fail), seed
+
+
+def test_requests_that_reached_no_pod_never_help_to_pass() -> None:
+    rows = [(counts(95), counts(100))] * 40
+    assert isinstance(verdict(fed(started(), *rows, weight=50), LIMITS, ()), Pass)
+    assert not isinstance(verdict(fed(started(), *rows, lost=3.0, weight=50), LIMITS, ()), Pass)
 
 
 def test_a_failure_that_stable_shares_is_told_apart() -> None:
@@ -129,13 +154,44 @@ def test_another_latency_threshold_starts_the_proof_of_latency_anew() -> None:
     assert (changed.source.passing.total, changed.source.passing.timed) == (1100, 100)
 
 
-def test_callers_that_fall_silent_about_the_canary_forbid_a_pass() -> None:
-    limits = replace(LIMITS, callers_report=True)
-    state = fed(started(), *[(counts(500), counts(500))] * 3, reporters=(Reporter.DESTINATION,))
-    state = fed(state, (counts(0), counts(500)), reporters=(Reporter.SOURCE,))
-    found = verdict(state, limits, ())
+@pytest.mark.parametrize("reporter", list(Reporter))
+@pytest.mark.parametrize("weight", [5, 100])
+def test_a_reporter_that_falls_silent_forbids_a_pass_at_any_weight(reporter: Reporter, weight: int) -> None:
+    limits = replace(LIMITS, reported=frozenset(Reporter), last=weight == 100)
+    other = tuple(r for r in Reporter if r is not reporter)
+    found = verdict(fed(started(), *[(counts(500), counts(500))] * 5, reporters=other, limits=limits, weight=weight), limits, ())
     assert isinstance(found, Wait)
-    assert found.reason == "CallersSilent"
+    assert found.reason == "ReporterSilent"
+
+
+def test_an_outage_in_the_hour_before_takes_no_teeth_from_the_rollback() -> None:
+    worst = Bursts.of(ReporterBaseline(requests=1e6, errors=1e5, error_burst=3500.0))
+    limits = replace(LIMITS, source=worst, destination=worst)
+    broken = [(counts(125, 62), counts(2375))]
+    assert isinstance(verdict(fed(started(), *broken * 2, limits=limits), limits, ()), Fail)
+
+
+def test_a_breach_in_a_backlog_counts_as_one_found_at_once() -> None:
+    rows = [(counts(100, 20), counts(1900))] * 2 + [(counts(1000), counts(1900))] * 60
+    start, pieces = started(), []
+    for index, (canary, stable) in enumerate(rows):
+        pieces += [Slice(index * 5.0, index * 5.0 + 5.0, reporter, canary, stable) for reporter in Reporter]
+    state = observe(start, Poll(5.0 * len(rows), tuple(pieces)), LIMITS, counts_for_pass_from=0.0)
+    assert isinstance(verdict(state, LIMITS, ()), Fail)
+    assert state.cursor == 10.0
+
+
+def test_a_break_is_no_new_try_for_the_same_step() -> None:
+    state = fed(started(), *[(counts(100, 1), counts(1900))] * 3)
+    again = resume_step(state)
+    assert again.source.passing == state.source.passing
+    assert again.cash < state.cash
+
+
+def test_very_many_requests_still_bring_more_evidence() -> None:
+    limits = replace(LIMITS, max_error_rate=0.2, last=True)
+    state = begin_step(fed(started(limits), (counts(2e8), counts(2e8)), limits=limits))
+    assert isinstance(verdict(fed(state, (counts(2e6), counts(2e6)), limits=limits), limits, ()), Pass)
 
 
 RATIO = CustomMetricQuery(name="orders-failed", bad="b", total="t", max_rate=0.02)
@@ -152,7 +208,7 @@ def test_a_custom_ratio_fails_by_its_own_limit_and_says_so() -> None:
         custom=(seen,),
     )
     found = failed(state, limits)
-    assert found.metric == "orders-failed"
+    assert found.metric == "custom/orders-failed"
     assert "60 of 150 orders-failed were bad (40 %), limit 2 %" in found.explanation
 
 
@@ -166,16 +222,59 @@ def test_a_custom_metric_without_data_forbids_a_pass() -> None:
         assert query.name in found.message
 
 
+def valued(state: EvidenceState, *values: float | None, limits: Limits) -> EvidenceState:
+    """With healthy slices of 5 s that show these values (None: no value)."""
+    for value in values:
+        own = () if value is None else (CustomSlice(VALUE.name, 0, 0, value=value),)
+        state = fed(state, (counts(500), counts(9500)), limits=limits, custom=own)
+    return state
+
+
+VALUED = replace(LIMITS, custom=(VALUE,), scrape_interval=5.0)
+
+
 def test_a_custom_value_passes_inside_its_bounds_and_fails_outside_them_three_times_in_a_row() -> None:
-    limits = replace(LIMITS, custom=(VALUE,))
-    healthy = [(counts(500), counts(9500))] * INSIDE_SLICES
-    state = fed(started(limits), *healthy, limits=limits, custom=(CustomSlice("queue", 0, 0, value=40.0),))
-    assert isinstance(verdict(state, limits, ()), Pass)
-    high = (CustomSlice("queue", 0, 0, value=140.0),)
-    state = fed(state, *healthy[:2], limits=limits, custom=high)
-    assert isinstance(verdict(state, limits, ()), Wait)
-    found = failed(fed(state, healthy[0], limits=limits, custom=high), limits)
+    state = valued(started(VALUED), 40.0, 40.0, 40.0, limits=VALUED)
+    assert isinstance(verdict(state, VALUED, ()), Pass)
+    state = valued(state, 140.0, 140.0, limits=VALUED)
+    assert isinstance(verdict(state, VALUED, ()), Wait)
+    found = failed(valued(state, 140.0, limits=VALUED), VALUED)
     assert found.explanation == "queue is 140, must be at most 100 (3 times in a row)"
+
+
+def test_one_scrape_of_a_value_counts_once_however_many_slices_show_it() -> None:
+    slow = replace(VALUED, scrape_interval=15.0)
+    state = valued(started(slow), 140.0, 140.0, 140.0, limits=slow)
+    assert state.custom[0].outside == 1
+    assert isinstance(verdict(state, slow, ()), Wait)
+
+
+def test_a_gap_in_a_value_ends_the_row() -> None:
+    state = valued(started(VALUED), 140.0, None, None, 140.0, None, None, 140.0, limits=VALUED)
+    assert state.custom[0].outside == 1
+
+
+def test_values_before_the_first_weight_are_nobodys() -> None:
+    before = observe(EvidenceState(), Poll(time=0), VALUED, counts_for_pass_from=None)
+    assert valued(before, *[140.0] * 5, limits=VALUED).custom[0].outside == 0
+
+
+def test_a_metric_with_another_query_begins_anew_and_one_that_cannot_be_looked_up_is_kept() -> None:
+    limits = replace(LIMITS, custom=(RATIO,))
+    seen = (CustomSlice(RATIO.name, 0, 0, bad=1.0, total=5000.0),)
+    state = fed(started(limits), (counts(500), counts(9500)), limits=limits, custom=seen)
+    unknown = fed(state, (counts(500), counts(9500)), limits=replace(LIMITS, custom=None))
+    assert (unknown.custom[0].total, unknown.custom[0].digest) == (5000.0, state.custom[0].digest)
+    other = replace(LIMITS, custom=(replace(RATIO, bad="other"),))
+    assert fed(state, (counts(500), counts(9500)), limits=other).custom[0].total == 0.0
+
+
+def test_the_evidence_does_not_jump_when_custom_metrics_come_and_go() -> None:
+    many = replace(LIMITS, custom=tuple(replace(RATIO, name=f"m{index}") for index in range(8)))
+    known = observe(EvidenceState(), Poll(time=0), many, counts_for_pass_from=None)
+    state = fed(begin_step(known), (counts(20, 4), counts(380)), limits=many)
+    without = fed(state, (counts(0), counts(0)))
+    assert evidence_against(without, LIMITS) <= evidence_against(state, many) + 0.01
 
 
 def test_the_evidence_by_test_adds_up_with_the_cash() -> None:
