@@ -112,18 +112,14 @@ class CanaryRolloutSpec(Model):
             raise ValueError(str(_ASCENDING["message"]))
         return self
 
-    @model_validator(mode="after")
-    def _steps_have_time(self) -> Self:
-        for step in self.steps:
-            analysis = self.analysis_at(step.weight)
-            if analysis.min_duration > analysis.max_duration:
-                raise ValueError(f"step {step.weight}: its minDuration must not be longer than its maxDuration")
-        return self
-
     def analysis_at(self, weight: int) -> Analysis:
-        """The analysis of the step with that weight, its overrides applied; spec.analysis where there is none."""
+        """The analysis of the step with that weight, its overrides applied; spec.analysis where there is none.
+
+        A step that has to last longer than its maxDuration gets the time: the one may be the step's, the other the spec's.
+        """
         step = next((step for step in self.steps if step.weight == weight), None)
         if step is None:
             return self.analysis
         analysis = step.analysis.applied_to(self.analysis) if step.analysis is not None else self.analysis
-        return analysis if step.min_duration is None else analysis.model_copy(update={"min_duration": step.min_duration})
+        shortest = analysis.min_duration if step.min_duration is None else step.min_duration
+        return analysis.model_copy(update={"min_duration": shortest, "max_duration": max(shortest, analysis.max_duration)})
