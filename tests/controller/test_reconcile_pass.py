@@ -3,98 +3,17 @@
 import copy
 import time
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from canaryrollout.controller import observe
-from canaryrollout.controller.effects import Effects
-from canaryrollout.controller.observe import FINALIZER, GAP_SECONDS, Observer
-from canaryrollout.controller.reconciler import CONFLICT_RETRY_SECONDS, Key, Reconciler
-from canaryrollout.controller.recorder import Recorder
+from canaryrollout.controller.observe import FINALIZER, GAP_SECONDS
+from canaryrollout.controller.reconciler import CONFLICT_RETRY_SECONDS, Key
 from canaryrollout.core.machine import MachineSettings
-from canaryrollout.core.snapshot import Expectation, Poll, ProxyState, ProxyStatus, SyncReport
+from canaryrollout.core.snapshot import ProxyState
 from canaryrollout.kube.errors import ApiError, Forbidden, Invalid, Unavailable
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, PODS, VIRTUALSERVICES
-from canaryrollout.metrics.provider import Question
-from canaryrollout.telemetry import Metrics
-from memory_api import NAMESPACE, Object, pod, shop
-
-KEY = Key(NAMESPACE, "reviews")
-
-
-class Mesh:
-    """One proxy, in sync unless told otherwise, and a provider that has only its clock to tell."""
-
-    def __init__(self) -> None:
-        self.state = ProxyState.SYNCED
-        self.questions: list[Question] = []
-
-    async def prove(self, expectation: Expectation, workloads: frozenset[str]) -> SyncReport:
-        return SyncReport(expectation, generated=True, proxies=(ProxyStatus("client.shop", self.state, "istiod-0"),))
-
-    async def poll(self, question: Question, cursor: float | None) -> Poll:
-        self.questions.append(question)
-        return Poll(1_700_000_000.0 + len(self.questions))
-
-
-class Operator:
-    """A reconciler on an API server in memory."""
-
-    def __init__(self, **spec: Any) -> None:
-        self.api, self.mesh = shop(**spec), Mesh()
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget everything that a process keeps."""
-        settings, api = MachineSettings(), self.api
-        self.observer = Observer(api, self.mesh, self.mesh, settings)  # type: ignore[arg-type]
-        self.reconciler = Reconciler(api, self.observer, Effects(api, Recorder(api, "op")), settings, Metrics())  # type: ignore[arg-type]
-
-    async def passes(self, count: int) -> float | None:
-        again = None
-        for _ in range(count):
-            again = await self.reconciler.reconcile(KEY)
-            self.api.time += 1
-        return again
-
-    def edit(self, **spec: Any) -> None:
-        """As a user would."""
-        item = copy.deepcopy(self.raw)
-        item["spec"] |= spec
-        item["metadata"]["generation"] += 1
-        self.api.put(CANARYROLLOUTS, item)
-
-    @property
-    def raw(self) -> Object:
-        return self.api.find(CANARYROLLOUTS, "reviews")
-
-    @property
-    def phase(self) -> str:
-        return str(self.raw["status"]["phase"])
-
-
-def condition(operator: Operator, kind: str) -> Object:
-    """A condition of the CanaryRollout."""
-    return next(found for found in operator.raw["status"]["conditions"] if found["type"] == kind)
-
-
-async def stable() -> Operator:
-    """An operator that has adopted v1."""
-    operator = Operator()
-    await operator.passes(6)
-    assert operator.phase == "Stable"
-    operator.api.calls.clear()
-    return operator
-
-
-async def rolling_out() -> Operator:
-    """v2 is asked for, and the rollout has begun."""
-    operator = await stable()
-    operator.api.put(PODS, pod("reviews-v2-a", "v2"))
-    operator.edit(version="v2")
-    await operator.passes(1)
-    assert operator.phase == "Preparing"
-    return operator
+from memory_api import NAMESPACE, pod
+from reconciling import Operator, analysing, condition, rolling_out, stable
 
 
 async def test_the_intent_is_stored_then_the_finalizer_held_then_the_mesh_written() -> None:
@@ -165,7 +84,7 @@ async def test_a_write_that_is_refused_shows_on_the_object_until_it_is_allowed(e
 async def test_a_status_that_cannot_be_read_is_never_overwritten_and_nothing_is_touched() -> None:
     operator = await rolling_out()
     item = copy.deepcopy(operator.raw)
-    for broken in ({"phase": "Flying"}, {**item["status"], "rollout": {**item["status"]["rollout"], "evidence": {"cursor": "soon"}}}):
+    for broken in ({"phase": "Flying"}, {**item["status"], "rollout": {**item["status"]["rollout"], "step": {"index": "first"}}}):
         before = operator.api.put(CANARYROLLOUTS, {**item, "status": broken})
         operator.api.calls.clear()
         assert await operator.passes(1) == MachineSettings().retry_interval
@@ -173,7 +92,7 @@ async def test_a_status_that_cannot_be_read_is_never_overwritten_and_nothing_is_
 
 
 async def test_a_spec_that_cannot_be_read_is_refused_with_the_field_and_touches_nothing() -> None:
-    operator = await rolling_out()
+    operator = await stable()
     operator.edit(analysis={"maxErrorRate": "many"})
     operator.api.calls.clear()
     assert await operator.passes(1) is None
@@ -181,7 +100,7 @@ async def test_a_spec_that_cannot_be_read_is_refused_with_the_field_and_touches_
     stalled = next(c for c in operator.raw["status"]["conditions"] if c["type"] == "Stalled")
     assert (stalled["status"], stalled["reason"]) == ("True", "InvalidSpec")
     assert stalled["message"].startswith("spec.analysis.maxErrorRate: 'many' is not a percentage")
-    assert operator.phase == "Preparing"
+    assert operator.phase == "Stable"
 
 
 async def test_a_pass_that_finds_nothing_new_writes_nothing() -> None:
@@ -262,3 +181,13 @@ async def test_the_provider_is_asked_once_per_interval_however_many_passes_there
     now += MachineSettings().poll_interval
     await operator.passes(5)
     assert len(operator.mesh.questions) == 2
+
+
+async def test_the_exported_evidence_is_that_of_the_verdict_custom_metrics_included() -> None:
+    operator = await analysing()
+    operator.edit(analysis={"metrics": [{"name": "orders", "ratio": {"bad": "failed{{canary}}", "total": "all"}, "maxRate": "1%"}]})
+    operator.mesh.errors = 0.01
+    await operator.polls(3)
+    (family,) = [found for found in operator.metrics.registry.collect() if found.name == "canaryrollout_analysis_evidence"]
+    shown = {sample.labels["test"]: sample.value for sample in family.samples}
+    assert shown["custom/orders"] > 0.0

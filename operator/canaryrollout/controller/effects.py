@@ -2,8 +2,9 @@
 
 import structlog
 
-from canaryrollout.controller.observe import FINALIZER, Object
+from canaryrollout.controller.observe import FINALIZER
 from canaryrollout.controller.recorder import Recorder
+from canaryrollout.controller.subject import Object
 from canaryrollout.core.decision import Action, CreateObject, EmitEvent, PatchObject, SetFinalizer
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, VIRTUALSERVICES

@@ -4,14 +4,12 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-from pydantic import ValidationError
 
 from canaryrollout.api.analysis import CustomMetric
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.controller.pods import versions
+from canaryrollout.controller.subject import Object, Subject
 from canaryrollout.core.context import COUNTED, PROVING, WRITING, Context
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits
@@ -31,42 +29,11 @@ GAP_SECONDS = 20.0
 
 REFUSAL_SECONDS = 60.0
 
-Object = dict[str, Any]
-
 MetricLookup = Callable[[tuple[CustomMetric, ...]], tuple[CustomMetricQuery, ...] | Problem]
 
 
 def _no_custom_metrics(metrics: tuple[CustomMetric, ...]) -> tuple[CustomMetricQuery, ...] | Problem:
     return resolve(metrics, {}, allow_custom=False)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A CanaryRollout as read: `spec` is None where it is invalid, and `problem` says why."""
-
-    raw: Object
-    spec: CanaryRolloutSpec | None
-    status: CanaryRolloutStatus
-    problem: Problem | None = None
-
-
-def parse(raw: Object) -> Subject:
-    """A CanaryRollout from the API server. A status that cannot be read is a problem, never a fresh start."""
-    try:
-        status = CanaryRolloutStatus.model_validate(raw.get("status") or {})
-    except ValidationError as error:
-        message = f"status was not written by this operator: {_first('status', error)}"
-        return Subject(raw, None, CanaryRolloutStatus(), Problem("UnreadableStatus", message))
-    try:
-        return Subject(raw, CanaryRolloutSpec.model_validate(raw.get("spec") or {}), status)
-    except ValidationError as error:
-        return Subject(raw, None, status, Problem("InvalidSpec", _first("spec", error)))
-
-
-def _first(part: str, error: ValidationError) -> str:
-    details = error.errors(include_url=False, include_input=False)[0]
-    path = ".".join((part, *(str(name) for name in details["loc"])))
-    return f"{path}: {str(details['msg']).removeprefix('Value error, ')}"
 
 
 @dataclass(slots=True)
@@ -148,7 +115,7 @@ class Observer:
             pods = await self._kube.list(PODS, namespace, label_selector=",".join(f"{k}={v}" for k, v in sorted(selector.items())))
         custom = self._lookup(spec.analysis.metrics)
         unusable = custom if isinstance(custom, Problem) else None
-        problems = tuple(p for p in (missing, _claim(subject.raw, spec, rollouts), unusable) if p is not None)
+        problems = tuple(p for p in (subject.problem, missing, _claim(subject.raw, spec, rollouts), unusable) if p is not None)
         return Snapshot(
             name=metadata["name"],
             namespace=namespace,

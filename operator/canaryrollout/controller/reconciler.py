@@ -6,14 +6,16 @@ from typing import Any
 
 import structlog
 
+from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.controller.effects import Effects
-from canaryrollout.controller.observe import Object, Observer, Subject, parse
+from canaryrollout.controller.observe import Observer
+from canaryrollout.controller.subject import Object, Subject, parse
 from canaryrollout.core.conditions import refuse
-from canaryrollout.core.decision import Decision
-from canaryrollout.core.limits import limits_of
+from canaryrollout.core.decision import Decision, EmitEvent
 from canaryrollout.core.machine import MachineSettings, decide
-from canaryrollout.core.snapshot import WRITE_REFUSED, Problem
+from canaryrollout.core.observation import limits
+from canaryrollout.core.snapshot import WRITE_REFUSED, Problem, Snapshot
 from canaryrollout.core.verdict import against
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
@@ -73,9 +75,9 @@ class Reconciler:
         snapshot = await self._observer.snapshot(subject, subject.spec)
         decision = decide(subject.spec, subject.status, snapshot, self._settings)
         stored = await self._store(subject, decision.status)
-        self._tell(key, subject, decision)
+        self._tell(key, subject.spec, subject.status, decision, snapshot)
         try:
-            await self._effects.run(stored, decision.actions)
+            await self._effects.run(stored, (*_unread(subject), *decision.actions))
         except (Forbidden, Invalid) as error:
             self._observer.refused(key.namespace, key.name, _refusal(error))
             raise
@@ -84,7 +86,7 @@ class Reconciler:
     async def _store(self, subject: Subject, status: CanaryRolloutStatus) -> Object:
         """Persist the status if it says anything new; Conflict fences a stale writer."""
         body = dump(status)
-        if body == dump(subject.status) and subject.raw.get("status", {}).get("conditions"):
+        if subject.lost is None and body == dump(subject.status) and subject.raw.get("status", {}).get("conditions"):
             return subject.raw
         return await self._kube.replace_status(
             CANARYROLLOUTS, subject.raw["metadata"]["namespace"], subject.raw["metadata"]["name"], {**subject.raw, "status": body}
@@ -103,21 +105,21 @@ class Reconciler:
         await self._store(subject, status)
         return None
 
-    def _tell(self, key: Key, subject: Subject, decision: Decision) -> None:
+    def _tell(self, key: Key, spec: CanaryRolloutSpec, before: CanaryRolloutStatus, decision: Decision, snapshot: Snapshot) -> None:
         """Metrics and logs of the pass."""
-        before, after = subject.status, decision.status
+        after = decision.status
         rollout = after.rollout
         self._metrics.show(
             key.namespace,
             key.name,
             RolloutView(
-                service=subject.spec.service if subject.spec else "",
+                service=spec.service,
                 version=rollout.version if rollout else after.stable_version,
                 stable_version=after.stable_version,
                 phase=after.phase.value,
                 weight=after.weight,
                 step=rollout.step.index + 1 if rollout and rollout.step else 0,
-                evidence=_evidence(subject, after),
+                evidence=_evidence(spec, after, snapshot),
             ),
         )
         if before.phase is after.phase:
@@ -137,11 +139,16 @@ def _refusal(error: ApiError) -> Problem:
     return Problem(WRITE_REFUSED, f"the API server refuses what the rollout needs: {error.message}"[:1024])
 
 
-def _evidence(subject: Subject, status: CanaryRolloutStatus) -> dict[str, float]:
+def _unread(subject: Subject) -> tuple[EmitEvent, ...]:
+    """What to tell about an object that was read in part, once."""
+    told = any(subject.problem is not None and condition.reason == subject.problem.reason for condition in subject.status.conditions)
+    found = (subject.lost, None if told else subject.problem)
+    return tuple(EmitEvent(problem.reason, problem.message, warning=True) for problem in found if problem is not None)
+
+
+def _evidence(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapshot) -> dict[str, float]:
     stored = status.rollout.evidence if status.rollout else None
-    if stored is None or subject.spec is None:
-        return {}
-    return dict(against(stored, limits_of(subject.spec, status.weight, status.rollout.baseline if status.rollout else None)))
+    return dict(against(stored, limits(spec, status, snapshot))) if stored is not None else {}
 
 
 def dump(status: CanaryRolloutStatus) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from canaryrollout.controller.observe import Object
+from canaryrollout.controller.subject import Object
 from canaryrollout.core.decision import EmitEvent
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import AlreadyExists, ApiError
