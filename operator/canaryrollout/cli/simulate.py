@@ -1,7 +1,8 @@
 """`canaryrollout simulate`: what a policy would do, on simulated traffic or on the deployments in Prometheus's history."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -53,12 +54,11 @@ def simulate(  # noqa: PLR0917 - each option of the command is one
     bearer_token_file: Annotated[Path | None, _option("File with a token for Prometheus.", HISTORY)] = None,
 ) -> None:
     """Say how a CanaryRollout would end: many runs of the operator's own engine on simulated traffic, or on past deployments."""
-    from canaryrollout.metrics.errors import PrometheusError  # noqa: PLC0415 - keeps --help quick
-    from canaryrollout.simulate.manifest import ManifestError, read  # noqa: PLC0415
-    from canaryrollout.simulate.picture import PictureError, check_path  # noqa: PLC0415
+    from canaryrollout.simulate.manifest import read  # noqa: PLC0415 - keeps --help quick
+    from canaryrollout.simulate.picture import check_path  # noqa: PLC0415
     from canaryrollout.simulate.traffic import Traffic  # noqa: PLC0415
 
-    try:
+    with _refusing():
         if picture is not None:
             check_path(picture)
         manifest = read(file)
@@ -67,23 +67,26 @@ def simulate(  # noqa: PLR0917 - each option of the command is one
             subject = service or spec.service, namespace or manifest.namespace
             _replay_history(spec, subject, prometheus_url, bearer_token_file, since=_since(since), seed=seed, output=output)
             return
-        traffic = Traffic(
-            rps=rps,
-            canary_errors=_ratio("--canary-errors", canary_errors),
-            stable_errors=_ratio("--stable-errors", stable_errors),
-            canary_slow=_ratio("--canary-slow", canary_slow),
-            stable_slow=_ratio("--stable-slow", stable_slow),
-            burst=burst,
-            fault_from_weight=fault_from_weight,
-            fault_after=_duration("--fault-after", fault_after),
-            shared_errors=_ratio("--shared-errors", shared_errors),
-            shared_after=_duration("--shared-after", shared_after),
-            scrape_interval=_duration("--scrape-interval", scrape_interval),
-            pods=pods,
-        )
-        if not 1.0 <= traffic.scrape_interval <= 300.0:
+        given: dict[str, Any] = {
+            **_ratios(canary_errors=canary_errors, stable_errors=stable_errors, shared_errors=shared_errors),
+            **_ratios(canary_slow=canary_slow, stable_slow=stable_slow),
+            **_durations(fault_after=fault_after, shared_after=shared_after, scrape_interval=scrape_interval),
+        }
+        if not 1.0 <= given["scrape_interval"] <= 300.0:
             refuse("--scrape-interval must be between 1s and 5m")
+        traffic = Traffic(rps=rps, burst=burst, fault_from_weight=fault_from_weight, pods=pods, **given)
         _run(spec, traffic, runs, seed=seed, output=output, picture=picture)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What a user can mend becomes one line."""
+    from canaryrollout.metrics.errors import PrometheusError  # noqa: PLC0415
+    from canaryrollout.simulate.manifest import ManifestError  # noqa: PLC0415
+    from canaryrollout.simulate.picture import PictureError  # noqa: PLC0415
+
+    try:
+        yield
     except (ManifestError, PictureError) as error:
         refuse(str(error))
     except PrometheusError as error:
@@ -96,29 +99,29 @@ def refuse(message: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def _ratio(option: str, value: str) -> float:
+def _ratios(**options: str) -> dict[str, float]:
     from canaryrollout.api.quantities import parse_ratio  # noqa: PLC0415
 
-    return _parsed(option, parse_ratio, value)
+    return {name: _parsed(name, parse_ratio, value) for name, value in options.items()}
 
 
-def _duration(option: str, value: str) -> float:
+def _durations(**options: str) -> dict[str, float]:
     from canaryrollout.api.quantities import parse_duration  # noqa: PLC0415
 
-    return _parsed(option, parse_duration, value)
+    return {name: _parsed(name, parse_duration, value) for name, value in options.items()}
 
 
-def _parsed(option: str, parse: Callable[[str], float], value: str) -> float:
+def _parsed(name: str, parse: Callable[[str], float], value: str) -> float:
     try:
         return parse(value)
     except ValueError as error:
-        refuse(f"{option}: {error}")
+        refuse(f"--{name.replace('_', '-')}: {error}")
 
 
 def _since(value: str) -> float:
     """Days are no unit of the API, but of histories."""
     days = value.endswith("d") and value[:-1].isdigit()
-    seconds = int(value[:-1]) * 86_400.0 if days else _duration("--since", value)
+    seconds = int(value[:-1]) * 86_400.0 if days else _durations(since=value)["since"]
     if not 3600.0 <= seconds <= 90 * 86_400.0:
         refuse("--since must be between 1h and 90d")
     return seconds
