@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
+from canaryrollout.core import slicing
 from canaryrollout.core.snapshot import Counts, Poll, Reporter
-from canaryrollout.metrics import istio
 from canaryrollout.metrics.endpoint import PrometheusEndpoint
 from canaryrollout.metrics.prometheus import PrometheusClient
 from prometheus_bookinfo import SAMPLING, Bookinfo, bookinfo
@@ -240,7 +240,7 @@ async def test_errors_that_reached_no_pod_are_found_by_the_services_host(reviews
 
 
 async def test_after_an_outage_of_the_operator_nothing_is_lost_or_counted_twice(reviews: Bookinfo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(istio, "_MOST_SLICES", 5)
+    monkeypatch.setattr(slicing, "MOST_SLICES", 5)
     canary = reviews.pod("v2-a")
     reviews.answered(canary, "v2", 10)
     reviews.server.add(canary)

@@ -46,7 +46,12 @@ def test_where_nothing_can_clump_the_factor_is_one(counted: list[tuple[float, fl
 
 
 def test_no_factor_is_too_large_for_the_status() -> None:
-    assert burst([(1.0, 0.0)] * 239 + [(1e12, 1e6), (1e12, 0.0), (1e9, 1e9)]) == 1e6
+    assert burst([(1e12, 0.0)] * 239 + [(1e12, 1e11)]) == 1e6
+
+
+def test_an_outage_says_nothing_about_the_clumps_of_ordinary_days() -> None:
+    ordinary = [(1000.0, float(9 + index % 3)) for index in range(230)]
+    assert burst(ordinary + [(1000.0, 500.0)] * 10) == burst(ordinary)
 
 
 def test_the_span_begins_with_the_first_sample() -> None:
@@ -66,10 +71,12 @@ def test_a_slice_in_which_history_was_lost_is_left_out() -> None:
     assert found.destination == ReporterBaseline(requests=51.0, errors=1.0, error_burst=burst([(20.0, 0.0), (31.0, 1.0)]))
 
 
-def test_errors_without_a_workload_are_added_up() -> None:
+def test_errors_without_a_workload_are_added_up_but_not_those_of_an_outage() -> None:
     lost = {"reporter": "source", "destination_workload": "unknown", "destination_service": "reviews.bookinfo", "response_flags": "UH"}
-    found = read([at(5, 3.0, "503", **lost), at(0, 4.0, "503", **lost), at(0, 90.0, "404", **lost)])
-    assert (found.unattributed, found.source, found.destination) == (7.0, None, None)
+    answered = [at(ago, 100.0, reporter="source") for ago in (0, 5, 9)]
+    found = read([*answered, at(5, 3.0, "503", **lost), at(0, 4.0, "503", **lost), at(0, 90.0, "404", **lost)])
+    assert found.unattributed == 7.0
+    assert read([*answered, at(5, 3.0, "503", **lost), at(9, 60.0, "503", **lost)]).unattributed == 3.0
 
 
 def test_of_very_many_edges_those_around_the_threshold_are_kept() -> None:
