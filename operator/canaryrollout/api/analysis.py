@@ -101,7 +101,7 @@ class Analysis(Model):
         default="10s", validate_default=True, description="Shortest observation of a step, counted from the proof of its weights."
     )
     max_duration: PositiveDuration = Field(
-        default="30m", validate_default=True, description="Longest observation of a step; then it is inconclusive."
+        default="1h", validate_default=True, description="Longest observation of a step; then it is inconclusive."
     )
     warmup: Duration = Field(
         default="0s",

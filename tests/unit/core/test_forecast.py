@@ -40,7 +40,7 @@ def test_the_first_step_needs_the_whole_evidence_and_the_others_a_part_of_it_ane
 
 def test_little_traffic_is_said_in_minutes() -> None:
     said = {notice.reason: notice.message for notice in notices(given(baseline(rps=2.0)))}
-    assert said["TooLittleTraffic"].startswith("at 2 requests/s the 5 % step needs about 1h4m, longer than maxDuration 30m")
+    assert said["TooLittleTraffic"].startswith("at 2 requests/s the 5 % step needs about 1h4m, longer than maxDuration 1h")
 
 
 def test_the_present_traffic_counts_more_than_the_hours_mean() -> None:
