@@ -233,7 +233,7 @@ async def test_errors_that_reached_no_pod_are_found_by_the_services_host(reviews
     await reviews.poll()
     reviews.server.add(caller)
     await asyncio.to_thread(reviews.server.await_value, f'sum(istio_requests_total{{pod="gateway",namespace="{ns}"}})', 431)
-    await asyncio.sleep(SAMPLING.ingestion_delay + 0.1)
+    await asyncio.sleep(SAMPLING.ingestion_delay + SAMPLING.slice_length + 0.1)
     await reviews.poll()
     assert sum(piece.unattributed_errors for piece in reviews.slices(Reporter.SOURCE)) == 31
     assert reviews.canary(Reporter.SOURCE) == Counts()
