@@ -5,13 +5,14 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from canaryrollout.controller import observe
+from canaryrollout.controller import observe, workqueue
 from canaryrollout.controller.observe import FINALIZER, GAP_SECONDS
 from canaryrollout.controller.reconciler import CONFLICT_RETRY_SECONDS, Key
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.snapshot import ProxyState
 from canaryrollout.kube.errors import ApiError, Forbidden, Invalid, Unavailable
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, PODS, VIRTUALSERVICES
+from canaryrollout.settings import PrometheusSettings
 from memory_api import NAMESPACE, pod
 from reconciling import Operator, analysing, condition, rolling_out, stable
 
@@ -191,3 +192,8 @@ async def test_the_exported_evidence_is_that_of_the_verdict_custom_metrics_inclu
     (family,) = [found for found in operator.metrics.registry.collect() if found.name == "canaryrollout_analysis_evidence"]
     shown = {sample.labels["test"]: sample.value for sample in family.samples}
     assert shown["custom/orders"] > 0.0
+
+
+def test_a_look_is_not_forgotten_between_two_tries_of_a_failing_pass() -> None:
+    """Else no sync.timeout would ever end: each look would begin to watch anew."""
+    assert workqueue.LAST_RETRY_SECONDS + 2 * PrometheusSettings(url="http://prometheus").timeout < observe.GAP_SECONDS

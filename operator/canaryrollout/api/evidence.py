@@ -19,7 +19,8 @@ CATASTROPHE_BETS = 4
 AbsoluteLogs = Annotated[tuple[Log, ...], Field(min_length=ABSOLUTE_BETS, max_length=ABSOLUTE_BETS)]
 RelativeLogs = Annotated[tuple[Log, ...], Field(min_length=RELATIVE_BETS, max_length=RELATIVE_BETS)]
 CatastropheLogs = Annotated[tuple[Log, ...], Field(min_length=CATASTROPHE_BETS, max_length=CATASTROPHE_BETS)]
-Count = Annotated[float, Field(ge=0.0, le=2.0**53)]
+MOST_COUNT = 2.0**53
+Count = Annotated[float, Field(ge=0.0, le=MOST_COUNT)]
 
 
 class StatusModel(Model):

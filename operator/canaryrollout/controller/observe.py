@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import structlog
+
 from canaryrollout.api.analysis import CustomMetric
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
@@ -24,10 +26,12 @@ from canaryrollout.metrics.provider import MetricsProvider, Question
 
 FINALIZER = "canaryrollout.io/restore"
 
-GAP_SECONDS = 20.0
+GAP_SECONDS = 60.0
 """Looks further apart than this are not one watch: a wait that is going on comes back every few seconds."""
 
 REFUSAL_SECONDS = 60.0
+
+log = structlog.get_logger(__name__)
 
 MetricLookup = Callable[[tuple[CustomMetric, ...]], tuple[CustomMetricQuery, ...] | Problem]
 
@@ -97,7 +101,7 @@ class Observer:
         key = seen.namespace, seen.name
         look = self._looks.get(key)
         if look is None or time.monotonic() - look.ended > GAP_SECONDS:
-            look = self._looks[key] = _Look(since=seen.now, ended=time.monotonic())
+            look = self._looks[key] = _Look(since=seen.now, ended=time.monotonic(), refusal=look.refusal if look is not None else None)
         return look
 
     async def _cluster(self, subject: Subject, spec: CanaryRolloutSpec) -> Snapshot:
@@ -172,10 +176,18 @@ class Observer:
             stable_version=rollout.stable,
             metrics=context.snapshot.custom_metrics or (),
         )
-        poll = await self._metrics.poll(question, evidence.cursor if evidence is not None else None)
+        poll = await self._answer(question, evidence.cursor if evidence is not None else None)
         wait = next_poll(poll, question.boundary, self._settings.poll_interval, self._settings.visible_after)
         look.due = time.monotonic() + wait
         return poll
+
+    async def _answer(self, question: Question, cursor: float | None) -> Poll | PollFailure:
+        """A provider that breaks its contract must not stop the pass: endpoints, deletion and the mesh are still looked after."""
+        try:
+            return await self._metrics.poll(question, cursor)
+        except Exception:
+            log.exception("the metrics provider failed")
+            return PollFailure(Problem("ProviderFailed", "the metrics provider failed unexpectedly: see the operator's log"))
 
     def _due(self, context: Context, look: _Look) -> bool:
         """When another slice is complete, and at once where a step's observation has to begin."""

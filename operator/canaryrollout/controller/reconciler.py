@@ -74,7 +74,7 @@ class Reconciler:
             return await self._refuse(subject)
         snapshot = await self._observer.snapshot(subject, subject.spec)
         decision = decide(subject.spec, subject.status, snapshot, self._settings)
-        stored = await self._store(subject, decision.status)
+        stored = await self._stored(key, subject, decision.status)
         self._tell(key, subject.spec, subject.status, decision, snapshot)
         try:
             await self._effects.run(stored, (*_unread(subject), *decision.actions))
@@ -82,6 +82,14 @@ class Reconciler:
             self._observer.refused(key.namespace, key.name, _refusal(error))
             raise
         return decision.requeue_after
+
+    async def _stored(self, key: Key, subject: Subject, status: CanaryRolloutStatus) -> Object:
+        """A status that the API server refuses is a problem that people have to see, too."""
+        try:
+            return await self._store(subject, status)
+        except (Forbidden, Invalid) as error:
+            self._observer.refused(key.namespace, key.name, _refusal(error))
+            raise
 
     async def _store(self, subject: Subject, status: CanaryRolloutStatus) -> Object:
         """Persist the status if it says anything new; Conflict fences a stale writer."""

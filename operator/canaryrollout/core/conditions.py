@@ -141,7 +141,7 @@ def _activity(context: Context, problem: Problem | None) -> str:
 def _preparing(context: Context) -> str:
     if not context.settled:
         return lagging_summary(context)
-    return "the proxies know it; " + (_explain(context.verdict) if context.evidence is None else "waiting for its endpoints")
+    return "the proxies know it; " + (_latest(context) if context.evidence is None else "waiting for its endpoints")
 
 
 def _latest(context: Context) -> str:

@@ -13,14 +13,14 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 
-from canaryrollout.api.evidence import CustomEvidence, EvidenceState, ReporterEvidence, Tally, Trouble
+from canaryrollout.api.evidence import MOST_COUNT, CustomEvidence, EvidenceState, ReporterEvidence, Tally, Trouble
 from canaryrollout.core import evidence_formulas as formulas
 from canaryrollout.core import stakes, unattributed
 from canaryrollout.core.limits import Bursts, Limits
 from canaryrollout.core.snapshot import Counts, CustomMetricQuery, CustomSlice, Poll, Reporter, Slice
 from canaryrollout.core.wealth import REPORTERS, evidence_against, view_of
 
-__all__ = ["EvidenceState", "begin_step", "observe", "resume_step", "without_trouble"]
+__all__ = ["EvidenceState", "begin_step", "observe", "resume_step"]
 
 _TROUBLE_BET = formulas.FAIL_MULTIPLES.index(3.0)
 _SAME_SCRAPE = 0.9
@@ -60,14 +60,6 @@ def resume_step(state: EvidenceState) -> EvidenceState:
     )
 
 
-def without_trouble(state: EvidenceState) -> EvidenceState:
-    """With an eye for what happens from now on."""
-    calm = {"errors_trouble": Trouble(), "latency_trouble": Trouble()}
-    return state.model_copy(
-        update={"source": state.source.model_copy(update=calm), "destination": state.destination.model_copy(update=calm)}
-    )
-
-
 def _new_step(view: ReporterEvidence) -> ReporterEvidence:
     fresh = dict.fromkeys(("step", "step_stable", "lost", "charged", "proved_stable"), 0.0)
     return view.model_copy(update={**fresh, "passed": _sum(view.passed, view.passing), "passing": Tally()})
@@ -76,8 +68,8 @@ def _new_step(view: ReporterEvidence) -> ReporterEvidence:
 def _new_custom_step(metric: CustomEvidence) -> CustomEvidence:
     return metric.model_copy(
         update={
-            "passed_bad": metric.passed_bad + metric.passing_bad,
-            "passed_total": metric.passed_total + metric.passing_total,
+            "passed_bad": _grown(metric.passed_bad, metric.passing_bad),
+            "passed_total": _grown(metric.passed_total, metric.passing_total),
             "passing_bad": 0.0,
             "passing_total": 0.0,
             "inside": 0,
@@ -104,10 +96,11 @@ def observe(
     times: dict[float, list[Slice | CustomSlice]] = defaultdict(list)
     for piece in pieces:
         times[piece.end].append(piece)
+    breached = evidence_against(state, limits) >= limits.fail_line
     for end in sorted(times):
         counts = counts_for_pass_from is not None and min(p.start for p in times[end]) >= counts_for_pass_from
         state = _fold(state, times[end], limits, counts=counts, weight=canary_weight)
-        if evidence_against(state, limits) >= limits.fail_line:
+        if not breached and evidence_against(state, limits) >= limits.fail_line:
             # What comes later must not hide it: a breach found in a backlog counts as one found at once.
             return state.model_copy(update={"cursor": end})
     return state.model_copy(update={"cursor": max([cursor, poll.time, *times])})
@@ -179,13 +172,13 @@ def _add(view: ReporterEvidence, piece: Slice, limits: Limits, *, counts: bool, 
             **_latency_against(view, canary, stable, limits, bursts.fail_slow),
             "canary": _plus(view.canary, canary),
             "stable": _plus(view.stable, stable),
-            "aborted": view.aborted + canary.aborted,
-            "unattributed": view.unattributed + charged,
-            "lost": view.lost + lost,
-            "charged": view.charged + charged,
-            "proved_stable": view.proved_stable + (piece.stable.total if counts else 0.0),
-            "step": view.step + canary.total,
-            "step_stable": view.step_stable + stable.total,
+            "aborted": _grown(view.aborted, canary.aborted),
+            "unattributed": _grown(view.unattributed, charged),
+            "lost": _grown(view.lost, lost),
+            "charged": _grown(view.charged, charged),
+            "proved_stable": _grown(view.proved_stable, piece.stable.total if counts else 0.0),
+            "step": _grown(view.step, canary.total),
+            "step_stable": _grown(view.step_stable, stable.total),
             "passing": _plus(view.passing, canary) if counts else view.passing,
         }
     )
@@ -240,26 +233,31 @@ def _trouble(trouble: Trouble, canary: tuple[float, float], stable: tuple[float,
     score = trouble.score + formulas.failing_bets(limit)[_TROUBLE_BET].log_ratio(*canary)
     if score <= 0.0:
         return Trouble()
-    recent = tuple(round(old * _FADING + new, 3) for old, new in zip(trouble.recent, (*canary, *stable), strict=True))
+    recent = tuple(round(_grown(old * _FADING, new), 3) for old, new in zip(trouble.recent, (*canary, *stable), strict=True))
     return Trouble.model_construct(
         score=round(min(score, 1e6), 3),
-        bad=trouble.bad + canary[0],
-        total=trouble.total + canary[1],
-        stable_bad=trouble.stable_bad + stable[0],
-        stable_total=trouble.stable_total + stable[1],
+        bad=_grown(trouble.bad, canary[0]),
+        total=_grown(trouble.total, canary[1]),
+        stable_bad=_grown(trouble.stable_bad, stable[0]),
+        stable_total=_grown(trouble.stable_total, stable[1]),
         recent=recent,
     )
+
+
+def _grown(count: float, more: float) -> float:
+    """A sum that can be stored: beyond this a float counts no single request any more."""
+    return min(count + more, MOST_COUNT)
 
 
 def _plus(tally: Tally, counts: Counts) -> Tally:
     if not (counts.total or counts.timed):
         return tally
     return Tally.model_construct(
-        total=tally.total + counts.total,
-        errors=tally.errors + counts.errors,
-        timed=tally.timed + counts.timed,
-        slow=tally.slow + counts.slow,
-        not_fast=tally.not_fast + counts.not_fast,
+        total=_grown(tally.total, counts.total),
+        errors=_grown(tally.errors, counts.errors),
+        timed=_grown(tally.timed, counts.timed),
+        slow=_grown(tally.slow, counts.slow),
+        not_fast=_grown(tally.not_fast, counts.not_fast),
     )
 
 
@@ -290,9 +288,9 @@ def _add_ratio(metric: CustomEvidence, piece: CustomSlice, query: CustomMetricQu
     return metric.model_copy(
         update={
             "logs": stakes.multiplied(metric.logs, gains),
-            "bad": metric.bad + piece.bad,
-            "total": metric.total + piece.total,
-            "passing_bad": metric.passing_bad + (piece.bad if counts else 0.0),
-            "passing_total": metric.passing_total + (piece.total if counts else 0.0),
+            "bad": _grown(metric.bad, piece.bad),
+            "total": _grown(metric.total, piece.total),
+            "passing_bad": _grown(metric.passing_bad, piece.bad if counts else 0.0),
+            "passing_total": _grown(metric.passing_total, piece.total if counts else 0.0),
         }
     )

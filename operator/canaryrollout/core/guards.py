@@ -1,6 +1,5 @@
 """The guards of the transition table: one question each, answered from the context alone."""
 
-from canaryrollout.api.status import Phase
 from canaryrollout.core.adoption import adopt, begin, next_step
 from canaryrollout.core.context import RESUME, RETRY, Context
 from canaryrollout.core.snapshot import Poll, Problem
@@ -111,8 +110,6 @@ def breached(context: Context) -> bool:
     rollout, verdict = context.status.rollout, context.verdict
     if not isinstance(verdict, Fail) or (rollout is not None and rollout.revert):
         return False
-    if rollout is not None and context.status.phase is Phase.PAUSED and rollout.reason == SHARED_FAILURE:
-        return verdict.ongoing and not verdict.shared
     return not _asks_first(context)
 
 
@@ -131,7 +128,8 @@ def ready_to_shift(context: Context) -> bool:
     rollout = context.status.rollout
     counting = context.evidence is not None or (rollout is not None and rollout.revert)
     ready = context.canary.ready > 0 and context.stable.ready > 0
-    return context.settled and counting and ready and not context.spec.paused and context.problem is None
+    crashing = bool(context.canary.crashing) and not (rollout is not None and rollout.revert)
+    return context.settled and counting and ready and not crashing and not context.spec.paused and context.problem is None
 
 
 def settled(context: Context) -> bool:

@@ -79,6 +79,7 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
         ),
         Phase.PAUSED: (
             *_ARMED,
+            _SHARED,
             Rule("Resumed", when.resumed_before_shifting, Phase.PREPARING, to.resumed),
             Rule("Resumed", when.resumed, Phase.SHIFTING, to.resumed),
         ),

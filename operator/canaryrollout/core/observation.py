@@ -31,6 +31,8 @@ def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapsh
     if rollout is None or status.phase not in COUNTED or not isinstance(poll, Poll):
         return status
     baseline = rollout.baseline or poll.baseline
+    if baseline is not None and baseline.scrape_interval is None:
+        baseline = baseline.model_copy(update={"scrape_interval": settle})
     step = rollout.step
     if step is not None and status.phase is Phase.ANALYSING:
         asked_at = poll.time if poll.now is None else poll.now

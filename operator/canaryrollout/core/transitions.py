@@ -6,7 +6,7 @@ from canaryrollout.api.quantities import format_duration
 from canaryrollout.api.status import CanaryRolloutStatus, HistoryEntry, RolloutState, Routing, StepStatus
 from canaryrollout.core import adoption
 from canaryrollout.core.context import REQUEST_LIMIT, RESUME, RETRY, Context
-from canaryrollout.core.evidence import EvidenceState, begin_step, resume_step, without_trouble
+from canaryrollout.core.evidence import EvidenceState, begin_step, resume_step
 from canaryrollout.core.guards import SHARED_FAILURE
 from canaryrollout.core.snapshot import Problem
 from canaryrollout.core.sync_wording import sync_explanation, sync_reason
@@ -127,13 +127,12 @@ def paused_by_inconclusive(context: Context) -> CanaryRolloutStatus:
 
 
 def paused_by_shared_failure(context: Context) -> CanaryRolloutStatus:
-    """Hold: both versions fail alike."""
+    """Hold: both versions fail alike. What is counted from now on decides whether the canary alone is at fault."""
     verdict = context.verdict
     said = verdict.explanation if isinstance(verdict, Fail) else ""
     held = _held(context, SHARED_FAILURE, f"paused at {context.status.weight} %: stable does no better than the canary: {said}")
-    rollout = _rollout(context).model_copy(update=held.rollout.model_dump(include={"reason", "explanation"}) if held.rollout else {})
-    evidence = without_trouble(context.evidence) if context.evidence is not None else None
-    return held.model_copy(update={"rollout": rollout.model_copy(update={"evidence": evidence})})
+    anew = begin_step(EvidenceState(cursor=context.evidence.cursor if context.evidence is not None else None))
+    return held.model_copy(update={"rollout": held.rollout.model_copy(update={"evidence": anew}) if held.rollout else None})
 
 
 def _held(context: Context, reason: str, explanation: str) -> CanaryRolloutStatus:

@@ -17,7 +17,7 @@ __all__ = ["Fail", "Limits", "Numbers", "Pass", "Verdict", "Wait", "against", "e
 OUTSIDE_SCRAPES = 3
 """So many scrapes in a row with a value outside its bounds are no accident."""
 
-_FEW = 20.0
+_FEW_ERRORS = 3.0
 _FIRST_SCRAPE = frozenset({"NoData", "PodNotScraped"})
 """Problems that every canary has until its pods have been scraped once."""
 
@@ -41,8 +41,6 @@ class Fail:
     """None where a custom value left its bounds."""
     shared: bool = False
     """Stable does no better: what both depend on may be at fault."""
-    ongoing: bool = True
-    """Whether the trouble still shows in the latest requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ def _failure(state: EvidenceState, limits: Limits) -> Fail | None:
     lost = min(view.unattributed, window.bad) if strongest.metric == "errors" else 0.0
     aborted = view.aborted if strongest.metric == "errors" and strongest.test == "relative" else 0.0
     explanation = wording.failure(numbers, limits.latency, wording.Besides(lost, aborted), whole_rollout=window is whole)
-    return Fail(strongest.metric, explanation, numbers, shared=_shared(trouble, numbers), ongoing=trouble.score > 0.0)
+    return Fail(strongest.metric, explanation, numbers, shared=_shared(trouble, numbers))
 
 
 def _whole(view: ReporterEvidence, metric: str) -> Trouble:
@@ -103,7 +101,7 @@ def _shared(trouble: Trouble, numbers: Numbers) -> bool:
     """Whether stable, too, is above the limit lately, and the canary no more above it than it may be."""
     bad, total, stable_bad, stable_total = trouble.recent
     stable, increase = formulas.rate(stable_bad, stable_total), numbers.increase if math.isfinite(numbers.increase) else 2.0
-    return stable_total >= _FEW and stable > numbers.limit and formulas.rate(bad, total) <= increase * stable
+    return stable_bad >= _FEW_ERRORS and stable > numbers.limit and formulas.rate(bad, total) <= increase * stable
 
 
 def _custom_failure(metric: CustomEvidence, limits: Limits, evidence: float) -> Fail:

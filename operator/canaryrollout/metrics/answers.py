@@ -1,6 +1,5 @@
 """Strict reading of query results: every number is finite, not negative, and at a time that was asked for."""
 
-import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,10 @@ from canaryrollout.metrics import errors
 
 MOST = 2.0**53
 """Counts above this are no longer exact in a float, and no counter of requests gets there."""
+
+
+_LATEST = 1e11
+"""Seconds since the epoch: some 3,000 years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,6 @@ def _point(point: Any, *, counts: bool = True) -> tuple[int, float]:
         value = float(text)
     except ValueError:
         raise errors.invalid("a sample is not a number") from None
-    if not math.isfinite(time) or (counts and not 0.0 <= value <= MOST):
+    if not 0 <= time < _LATEST or (counts and not 0.0 <= value <= MOST):
         raise errors.invalid("a sample is negative, not finite or beyond any count")
     return round(time * 1000), value

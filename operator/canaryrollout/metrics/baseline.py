@@ -19,6 +19,7 @@ RECENT_MS = 60_000
 
 _MOST_EDGES = 64
 _MOST_BURST = 1e6
+_LEAST_REQUESTS = 1e-3
 _OUTAGE = 0.2
 """Slices with a greater share of bad requests are an outage's: they tell nothing about the clumps of ordinary days."""
 _MOST_COUNT = 2.0**53
@@ -63,7 +64,7 @@ def read(question: Question, end: int, answers: Answers) -> Baseline:
 
 def burst(counted: Sequence[tuple[float, float]]) -> float:
     """Pearson's chi squared per degree of freedom of (requests, bad ones): 1 for independent requests, about the clumps' size else."""
-    busy = [(requests, bad) for requests, bad in counted if requests > 0.0 and bad <= _OUTAGE * requests]
+    busy = [(requests, bad) for requests, bad in counted if requests >= _LEAST_REQUESTS and bad <= _OUTAGE * requests]
     every, bad = sum(requests for requests, _ in busy), sum(bad for _, bad in busy)
     if len(busy) < 2 or not 0.0 < bad < every:
         return 1.0

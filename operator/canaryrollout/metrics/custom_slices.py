@@ -36,19 +36,21 @@ class _Unusable(Exception):
 class CustomMetrics:
     """At most half of the queries under way at once are custom ones, of all rollouts together."""
 
-    def __init__(self, client: PrometheusClient) -> None:
+    def __init__(self, client: PrometheusClient, patience: float) -> None:
+        """`patience` is in seconds: what one metric may take, so that it never holds Istio's own counts up for long."""
         self._client = client
+        self._patience = patience
         self._free = asyncio.Semaphore(max(1, client.concurrency // 2))
 
     async def ask(self, question: Question, ends: range) -> Asked:
-        """Each metric in each slice, within the length of a slice. Never raises for what Prometheus does."""
+        """Each metric in each slice, within the patience. Never raises for what Prometheus does."""
         if not ends or not question.metrics:
             return Asked()
         found = await asyncio.gather(*(self._ask(question, metric, ends) for metric in question.metrics))
         return Asked(tuple(piece for one in found for piece in one.slices), tuple(problem for one in found for problem in one.problems))
 
     async def _ask(self, question: Question, metric: CustomMetricQuery, ends: range) -> Asked:
-        seconds = min(self._client.timeout, ends.step / 1000.0)
+        seconds = min(self._client.timeout, self._patience)
         try:
             async with asyncio.timeout(seconds):
                 if metric.value:

@@ -50,7 +50,7 @@ class IstioPrometheus:
         self._client = client
         self._sampling = sampling
         self._clock = PrometheusClock(client)
-        self._custom = CustomMetrics(client)
+        self._custom = CustomMetrics(client, sampling.slice_length)
         self._failures: dict[tuple[str, str], int] = {}
         """How often the history of a service could not be got, by namespace and service."""
 

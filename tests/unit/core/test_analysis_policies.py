@@ -34,8 +34,52 @@ def test_a_failure_that_stable_shares_rolls_back_by_default_and_says_so() -> Non
 def test_a_failure_that_stable_shares_pauses_where_the_owner_wants_to_be_asked() -> None:
     world = both_fail(released({"onSharedFailure": "pause"})).run_to(Phase.PAUSED)
     assert reason(world) == "SharedFailure"
-    world.run(until=lambda w: w.now > w.parsed.rollout.phase_since + 120)  # type: ignore[union-attr]
+    end = world.now + 120
+    world.run(until=lambda w: w.now > end)
     assert world.phase is Phase.PAUSED
+
+
+@pytest.mark.parametrize("outage", [0, 30, 600])
+@pytest.mark.parametrize("rate", [0.1, 0.5, 1.0])
+def test_after_a_shared_failure_that_is_over_the_pause_stands_until_somebody_resumes(rate: float, outage: int) -> None:
+    world = released({"onSharedFailure": "pause"})
+    world.error_rate = {"v1": rate, "v2": rate}
+    world.run_to(Phase.PAUSED)
+    end = world.now + outage
+    world.run(until=lambda w: w.now > end)
+    world.error_rate = {}
+    world.run(until=lambda w: w.now > end + 900)
+    assert (world.phase, reason(world), world.parsed.weight) == (Phase.PAUSED, "SharedFailure", 5)
+
+
+def test_a_failure_that_stable_shares_is_one_in_every_pause() -> None:
+    world = released({"onSharedFailure": "pause"})
+    world.spec["paused"] = True
+    both_fail(world.run_to(Phase.PAUSED)).run(until=lambda w: reason(w) == "SharedFailure", seconds=120)
+    world.spec["paused"] = False
+    world.error_rate = {}
+    end = world.now + 300
+    world.run(until=lambda w: w.now > end)
+    assert world.phase is Phase.PAUSED
+
+
+@pytest.mark.parametrize("rps", [3.0, 10.0])
+def test_a_shared_failure_is_known_at_little_traffic_too(rps: float) -> None:
+    world = adopted(rps=rps)
+    world.spec |= {"analysis": {"onSharedFailure": "pause"}, "steps": [{"weight": 50}, {"weight": 100}]}
+    world.release("v2").run_to(Phase.ANALYSING)
+    world.error_rate = {"v1": 0.5, "v2": 0.5}
+    world.run_to(Phase.PAUSED, Phase.ROLLING_BACK)
+    assert reason(world) == "SharedFailure"
+
+
+def test_another_fault_of_the_canary_alone_is_rolled_back_from_the_pause() -> None:
+    world = both_fail(released({"onSharedFailure": "pause"})).run_to(Phase.PAUSED)
+    end = world.now + 120
+    world.run(until=lambda w: w.now > end)
+    world.error_rate, world.slow_rate = {}, {"v2": 1.0}
+    world.run_to(Phase.ROLLED_BACK, seconds=60)
+    assert reason(world) == "Latency"
 
 
 def test_after_a_shared_failure_a_resume_starts_the_evidence_anew_and_promotes() -> None:

@@ -188,6 +188,15 @@ def test_a_break_is_no_new_try_for_the_same_step() -> None:
     assert again.cash < state.cash
 
 
+def test_whatever_is_counted_can_be_stored_and_read_back() -> None:
+    limits = replace(LIMITS, custom=(RATIO,))
+    huge = CustomSlice(RATIO.name, 0, 0, bad=2.0**53, total=2.0**53)
+    state = fed(
+        started(limits), *[(counts(2.0**53, 2.0**53, 2.0**53), counts(2.0**53, 1))] * 4, limits=limits, custom=(huge,), lost=2.0**53
+    )
+    assert EvidenceState.model_validate(state.model_dump(mode="json", by_alias=True)) == state
+
+
 def test_very_many_requests_still_bring_more_evidence() -> None:
     limits = replace(LIMITS, max_error_rate=0.2, last=True)
     state = begin_step(fed(started(limits), (counts(2e8), counts(2e8)), limits=limits))
