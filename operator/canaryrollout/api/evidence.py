@@ -1,6 +1,6 @@
 """What the status remembers about the evidence: counts, running products, and what stable was like before the rollout.
 
-About 1 KB for a rollout; with it, a restart, a replayed poll or a skipped one changes no verdict.
+One to two KB for a rollout, more with custom metrics; with it, a restart, a replayed poll or a skipped one changes no verdict.
 """
 
 from typing import Annotated, Any

@@ -16,7 +16,7 @@ from canaryrollout.core import evidence_formulas as formulas
 from canaryrollout.core import evidence_wording as wording
 from canaryrollout.core.evidence_wording import Numbers
 from canaryrollout.core.limits import Limits
-from canaryrollout.core.snapshot import CustomMetricQuery, Problem, Reporter
+from canaryrollout.core.snapshot import Problem, Reporter
 from canaryrollout.core.wealth import REPORTERS, view_of
 
 INSIDE_SCRAPES = 3
@@ -77,21 +77,27 @@ def _numbers(state: EvidenceState, limits: Limits, metric: str, reporter: Report
     if metric == "errors":
         # Requests that reached no pod may have been the canary's, whatever is charged to it.
         bad, total = bad + view.lost - view.charged, total + view.lost - view.charged
-    limit = limits.max_error_rate if metric == "errors" else limits.slow_share
-    burst = bursts.pass_errors if metric == "errors" else bursts.pass_slow
-    before = _of(view.passed, metric)
-    earlier = formulas.log_pass(*before, limit, burst)
-    log = formulas.log_pass(before[0] + bad, before[1] + total, limit, burst)
-    # Errors count against the pass, not only towards it: what is missing is the larger of the two lacks.
-    missing = min(log - math.log(limits.pass_line), log - earlier - math.log(limits.fresh_line))
-    return Numbers(
+    found = Numbers(
         metric="errors" if metric == "errors" else "latency",
         reporter=reporter,
         requests=total,
         bad=bad,
-        limit=limit,
-        evidence=formulas.bounded_exp(log),
+        limit=limits.max_error_rate if metric == "errors" else limits.slow_share,
+        evidence=1.0,
         line=limits.pass_line,
+    )
+    return _weighed(found, _of(view.passed, metric), limits, bursts.pass_errors if metric == "errors" else bursts.pass_slow)
+
+
+def _weighed(found: Numbers, before: tuple[float, float], limits: Limits, burst: float = 1.0) -> Numbers:
+    """With the evidence for the canary, in the light of `before`: what was (bad, total) in earlier steps."""
+    earlier = formulas.log_pass(*before, found.limit, burst)
+    log = formulas.log_pass(before[0] + found.bad, before[1] + found.requests, found.limit, burst)
+    # Errors count against the pass, not only towards it: what is missing is the larger of the two lacks.
+    missing = min(log - math.log(limits.pass_line), log - earlier - math.log(limits.fresh_line))
+    return replace(
+        found,
+        evidence=formulas.bounded_exp(log),
         missing=missing,
         fresh=formulas.bounded_exp(log - earlier),
         fresh_line=limits.fresh_line,
@@ -125,26 +131,16 @@ def _custom_numbers(metric: CustomEvidence, limits: Limits) -> Numbers | None:
     query = next((q for q in limits.custom or () if q.name == metric.name and not q.value), None)
     if query is None:
         return None
-    limit = _limit_of(query)
-    as_errors = Tally(errors=metric.passed_bad, total=metric.passed_total)
-    earlier = formulas.log_pass(as_errors.errors, as_errors.total, limit)
-    log = formulas.log_pass(as_errors.errors + metric.passing_bad, as_errors.total + metric.passing_total, limit)
-    missing = min(log - math.log(limits.pass_line), log - earlier - math.log(limits.fresh_line))
     found = Numbers(
         metric="custom",
         name=metric.name,
         requests=metric.passing_total,
         bad=metric.passing_bad,
-        limit=limit,
-        evidence=formulas.bounded_exp(log),
+        limit=query.max_rate if query.max_rate is not None else 1.0,
+        evidence=1.0,
         line=limits.pass_line,
-        missing=missing,
     )
-    return replace(found, fresh=formulas.bounded_exp(log - earlier), fresh_line=limits.fresh_line)
-
-
-def _limit_of(query: CustomMetricQuery) -> float:
-    return query.max_rate if query.max_rate is not None else 1.0
+    return _weighed(found, (metric.passed_bad, metric.passed_total), limits)
 
 
 def _of(tally: Tally, metric: str) -> tuple[float, float]:

@@ -6,7 +6,7 @@ Counted as a rollout's slices are, with resets, newborn series and losses of his
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from canaryrollout.api.evidence import Baseline, ReporterBaseline
+from canaryrollout.api.evidence import MOST_COUNT, Baseline, ReporterBaseline
 from canaryrollout.core.snapshot import Reporter, Slice
 from canaryrollout.metrics import edges, slices
 from canaryrollout.metrics.answers import Sample
@@ -22,7 +22,6 @@ _MOST_BURST = 1e6
 _LEAST_REQUESTS = 1e-3
 _OUTAGE = 0.2
 """Slices with a greater share of bad requests are an outage's: they tell nothing about the clumps of ordinary days."""
-_MOST_COUNT = 2.0**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +98,4 @@ def _edges(question: Question, known: Sequence[Sample]) -> tuple[float, ...]:
 
 
 def _sum(counts: Iterable[float]) -> float:
-    return min(sum(counts), _MOST_COUNT)
+    return min(sum(counts), MOST_COUNT)
