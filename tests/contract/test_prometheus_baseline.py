@@ -2,17 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from canaryrollout.api.evidence import Baseline, ReporterBaseline
 from canaryrollout.core.snapshot import Poll, Reporter
 from canaryrollout.metrics.baseline import burst
-from canaryrollout.metrics.endpoint import PrometheusEndpoint
-from canaryrollout.metrics.prometheus import PrometheusClient
-from prometheus_bookinfo import SAMPLING, Bookinfo, bookinfo
-from prometheus_server import PrometheusServer, running_prometheus
+from prometheus_bookinfo import SAMPLING, Bookinfo
 
 SCRAPE = 15_000
 REQUESTS = "istio_requests_total"
@@ -20,25 +17,6 @@ BUCKETS = "istio_request_duration_milliseconds_bucket"
 UNKNOWN = {"destination_workload": "unknown", "destination_workload_namespace": "unknown", "response_flags": "UH"}
 
 Past = dict[str, list[tuple[int, float]]]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
-    """Each test works in a namespace of its own."""
-    with running_prometheus(tmp_path_factory.mktemp("prometheus")) as server:
-        yield server
-
-
-@pytest.fixture
-async def client(shared: PrometheusServer) -> AsyncIterator[PrometheusClient]:
-    client = PrometheusClient(PrometheusEndpoint(url=shared.url))
-    yield client
-    await client.close()
-
-
-@pytest.fixture
-def reviews(shared: PrometheusServer, client: PrometheusClient) -> Bookinfo:
-    return bookinfo(shared, client)
 
 
 def grown(by: Callable[[int], float], minutes: int = 80, start: float = 0.0) -> list[tuple[int, float]]:

@@ -3,35 +3,12 @@
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
 from canaryrollout.core import slicing
 from canaryrollout.core.snapshot import Counts, Poll, Reporter
-from canaryrollout.metrics.endpoint import PrometheusEndpoint
-from canaryrollout.metrics.prometheus import PrometheusClient
-from prometheus_bookinfo import SAMPLING, Bookinfo, bookinfo
-from prometheus_server import PrometheusServer, running_prometheus
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
-    """One server for all tests that do not stop it; each works in a namespace of its own."""
-    with running_prometheus(tmp_path_factory.mktemp("prometheus")) as server:
-        yield server
-
-
-@pytest.fixture
-async def client(shared: PrometheusServer) -> AsyncIterator[PrometheusClient]:
-    client = PrometheusClient(PrometheusEndpoint(url=shared.url))
-    yield client
-    await client.close()
-
-
-@pytest.fixture
-def reviews(shared: PrometheusServer, client: PrometheusClient) -> Bookinfo:
-    return bookinfo(shared, client)
+from prometheus_bookinfo import SAMPLING, Bookinfo
 
 
 async def test_the_first_poll_only_learns_prometheus_time(reviews: Bookinfo) -> None:

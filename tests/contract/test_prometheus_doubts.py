@@ -1,7 +1,7 @@
 """What a real Prometheus cannot tell, and what cannot be made of names: problems, failures, restarts, lost data."""
 
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,25 +10,6 @@ from canaryrollout.metrics.endpoint import PrometheusEndpoint
 from canaryrollout.metrics.prometheus import PrometheusClient
 from prometheus_bookinfo import Bookinfo, bookinfo
 from prometheus_server import PrometheusServer, running_prometheus
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
-    """One server for all tests that do not stop it; each works in a namespace of its own."""
-    with running_prometheus(tmp_path_factory.mktemp("prometheus")) as server:
-        yield server
-
-
-@pytest.fixture
-async def client(shared: PrometheusServer) -> AsyncIterator[PrometheusClient]:
-    client = PrometheusClient(PrometheusEndpoint(url=shared.url))
-    yield client
-    await client.close()
-
-
-@pytest.fixture
-def reviews(shared: PrometheusServer, client: PrometheusClient) -> Bookinfo:
-    return bookinfo(shared, client)
 
 
 async def test_when_all_canary_pods_are_gone_there_is_no_data(reviews: Bookinfo) -> None:
