@@ -3,9 +3,10 @@
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import ROUTES_LIMIT, Routing
 from canaryrollout.core import destination_rules as dr
-from canaryrollout.core import preflight
 from canaryrollout.core import virtual_services as vs
-from canaryrollout.core.preflight import Input, rule_of
+from canaryrollout.core.preflight import inputs
+from canaryrollout.core.preflight.inputs import Input, rule_of
+from canaryrollout.core.preflight.structure import subset_mismatch
 from canaryrollout.core.snapshot import Problem
 
 
@@ -24,7 +25,7 @@ def find_stable(given: Input) -> str | Problem:
 
 
 def _routed_version(given: Input) -> str | Problem | None:
-    service = preflight.chosen_virtual_service(given)
+    service = inputs.chosen_virtual_service(given)
     live = vs.live_subsets(service, given.host) if service else set()
     if not live or live == {""}:
         return None
@@ -66,7 +67,7 @@ def _subset(given: Input, version: str) -> tuple[str, bool]:
 
 def _serving_subset(given: Input, version: str) -> tuple[str, bool]:
     """As above; of several subsets for the version, the one that routes use."""
-    service = preflight.chosen_virtual_service(given)
+    service = inputs.chosen_virtual_service(given)
     for name in sorted(vs.live_subsets(service, given.host)) if service else ():
         if dr.version_of(rule_of(given), given.spec.version_label, name) == version:
             return name, False
@@ -76,15 +77,15 @@ def _serving_subset(given: Input, version: str) -> tuple[str, bool]:
 def adopt(given: Input, stable: str) -> Routing | Problem:
     """The routing with which everything is pinned to `stable`."""
     stable_subset, added_stable = _serving_subset(given, stable)
-    mismatch = preflight.subset_mismatch(given, stable_subset, stable)
+    mismatch = subset_mismatch(given, stable_subset, stable)
     if mismatch is not None:
         return mismatch
     canary_subset, unknown_canary = _subset(given, given.spec.version)
     if unknown_canary or given.spec.version == stable:
         canary_subset = ""
     routing = Routing(
-        virtual_service=preflight.virtual_service_name(given),
-        destination_rule=preflight.destination_rule_name(given),
+        virtual_service=inputs.virtual_service_name(given),
+        destination_rule=inputs.destination_rule_name(given),
         stable_subset=stable_subset,
         added_stable_subset=added_stable,
         canary_subset=canary_subset,
@@ -102,13 +103,13 @@ def begin(given: Input, routing: Routing, stable: str) -> Routing | Problem:
     stable_subset, lost = _serving_subset(given, stable)
     if lost:  # the routes still use the name it had
         stable_subset = routing.stable_subset
-    mismatch = preflight.subset_mismatch(given, stable_subset, stable)
+    mismatch = subset_mismatch(given, stable_subset, stable)
     if mismatch is not None:
         return mismatch
     renewed = routing.model_copy(
         update={
-            "virtual_service": preflight.virtual_service_name(given),
-            "destination_rule": preflight.destination_rule_name(given),
+            "virtual_service": inputs.virtual_service_name(given),
+            "destination_rule": inputs.destination_rule_name(given),
             "stable_subset": stable_subset,
             "added_stable_subset": lost or (routing.added_stable_subset and stable_subset == routing.stable_subset),
             "canary_subset": canary_subset,
@@ -122,7 +123,7 @@ def begin(given: Input, routing: Routing, stable: str) -> Routing | Problem:
 
 
 def _with_routes(given: Input, routing: Routing) -> Routing | Problem:
-    service = preflight.chosen_virtual_service(given)
+    service = inputs.chosen_virtual_service(given)
     if service is None:
         # A VirtualService of our own is a single route named "primary" that starts at stable.
         own = vs.new_virtual_service(routing.virtual_service, given.namespace, given.host, routing.stable_subset)

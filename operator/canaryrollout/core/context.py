@@ -7,12 +7,13 @@ from functools import cached_property
 from canaryrollout.api.analysis import Analysis
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
-from canaryrollout.core import preflight
 from canaryrollout.core.adoption import find_stable
 from canaryrollout.core.evidence import EvidenceState
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.limits import Limits
 from canaryrollout.core.plan import MeshPlan, make_plan, target_of
+from canaryrollout.core.preflight.chain import first_problem
+from canaryrollout.core.preflight.inputs import Input
 from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Snapshot, VersionPods
 from canaryrollout.core.verdict import Verdict, Wait, verdict
 
@@ -54,14 +55,14 @@ class Context:
         return ServiceHost(self.spec.service, self.snapshot.namespace, self.cluster_domain)
 
     @cached_property
-    def given(self) -> preflight.Input:
+    def given(self) -> Input:
         """The input of preflight and adoption."""
-        return preflight.Input(self.snapshot, self.spec, self.host)
+        return Input(self.snapshot, self.spec, self.host)
 
     @cached_property
     def problem(self) -> Problem | None:
         """The first preflight problem."""
-        return preflight.run(self.given)
+        return first_problem(self.given)
 
     @cached_property
     def stable_found(self) -> str | Problem:

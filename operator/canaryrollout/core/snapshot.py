@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from canaryrollout.api.evidence import Baseline
+from canaryrollout.core.surroundings import Surroundings
 
 Raw = Mapping[str, Any]
 """A Kubernetes object as the API server sent it; foreign fields included."""
@@ -242,6 +243,8 @@ class Snapshot:
     mesh: MeshObjects = MeshObjects()
     observed_mesh: bool = True
     """Whether the Istio objects could be read at all: no answer is not the same as no object."""
+    surroundings: Surroundings | None = None
+    """None in a pass that did not look, and where nothing of it may be read: checks on it are left out."""
     custom_metrics: tuple[CustomMetricQuery, ...] | None = ()
     """spec.analysis.metrics, looked up; None where one could not be, which is a problem."""
     sync: SyncReport | None = None

@@ -5,7 +5,8 @@ from typing import Any
 import jsonpatch
 import pytest
 from canaryrollout.core.decision import CreateObject, PatchObject
-from canaryrollout.simulate.mesh import MemoryMesh, WriteRefused, patched
+from canaryrollout.core.json_patch import PatchRefused, patched
+from canaryrollout.simulate.mesh import MemoryMesh
 
 DOCUMENT = {"metadata": {"resourceVersion": "3", "labels": {"a/b": "c"}}, "spec": {"http": [{"name": "x", "route": [1, 2]}, {"name": "y"}]}}
 
@@ -33,10 +34,10 @@ def test_a_write_on_false_assumptions_is_refused() -> None:
     mesh = MemoryMesh()
     body = {"kind": "DestinationRule", "metadata": {"name": "reviews"}, "spec": {"subsets": []}}
     mesh.write(CreateObject("DestinationRule", "reviews", body))
-    with pytest.raises(WriteRefused, match="exists"):
+    with pytest.raises(PatchRefused, match="exists"):
         mesh.write(CreateObject("DestinationRule", "reviews", body))
     stale = {"op": "test", "path": "/metadata/resourceVersion", "value": "7"}
-    with pytest.raises(WriteRefused, match="not as expected"):
+    with pytest.raises(PatchRefused, match="not as expected"):
         mesh.write(PatchObject("DestinationRule", "reviews", (stale,)))
 
 

@@ -1,33 +1,16 @@
-"""What must hold before the mesh is touched: an ordered chain of small checks, each with one reason and one remedy.
+"""What must be there at all: the Service, and one VirtualService and one DestinationRule to work on."""
 
-The first problem wins: later checks may rely on earlier ones. Pure; the shell gathers.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.core import destination_rules as dr
 from canaryrollout.core import virtual_services as vs
-from canaryrollout.core.hosts import ServiceHost
-from canaryrollout.core.snapshot import Problem, Raw, Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """What every check sees."""
-
-    snapshot: Snapshot
-    spec: CanaryRolloutSpec
-    host: ServiceHost
-
-    @property
-    def namespace(self) -> str:
-        """The namespace of everything the rollout touches."""
-        return self.host.namespace
-
-
-Check = Callable[[Input], Problem | None]
+from canaryrollout.core.preflight.inputs import (
+    Input,
+    candidates,
+    chosen_virtual_service,
+    destination_rule_name,
+    rule_of,
+    virtual_service_name,
+)
+from canaryrollout.core.snapshot import Problem
 
 
 def observed_problem(given: Input) -> Problem | None:
@@ -142,53 +125,3 @@ def subset_mismatch(given: Input, name: str, version: str) -> Problem | None:
     return Problem(
         "SubsetMismatch", f"subset {name!r} of the DestinationRule does not select {label}={version}: correct its labels or rename it"
     )
-
-
-CHECKS: tuple[Check, ...] = (
-    observed_problem,
-    service_exists,
-    service_has_selector,
-    one_virtual_service_per_host,
-    virtual_service_is_clear,
-    one_destination_rule_per_host,
-    names_are_free,
-    subset_name_is_free,
-)
-"""Before anything is adopted or moved."""
-
-
-def run(given: Input, checks: tuple[Check, ...] = CHECKS) -> Problem | None:
-    """The first problem of the chain."""
-    return next((problem for check in checks if (problem := check(given)) is not None), None)
-
-
-def candidates(given: Input) -> list[Raw]:
-    """The VirtualServices of the namespace that send traffic to the service, by name."""
-    found = [v for v in given.snapshot.mesh.virtual_services if vs.routes_service(v, given.host)]
-    return sorted(found, key=lambda v: str(v["metadata"]["name"]))
-
-
-def chosen_virtual_service(given: Input) -> Raw | None:
-    """The VirtualService to use; None when it has to be created."""
-    wanted = given.spec.virtual_service.name
-    if wanted is not None:
-        return next((v for v in given.snapshot.mesh.virtual_services if v["metadata"]["name"] == wanted), None)
-    claiming = [v for v in given.snapshot.mesh.virtual_services if vs.claims_host(v, given.host)]
-    return next(iter(candidates(given) + claiming), None)
-
-
-def virtual_service_name(given: Input) -> str:
-    """The name of the VirtualService to use or create."""
-    chosen = chosen_virtual_service(given)
-    return str(chosen["metadata"]["name"]) if chosen else given.spec.virtual_service.name or given.spec.service
-
-
-def rule_of(given: Input) -> Raw | None:
-    """The DestinationRule of the service; None when it has to be created."""
-    return next(iter(dr.for_host(given.snapshot.mesh.destination_rules, given.host)), None)
-
-
-def destination_rule_name(given: Input) -> str:
-    """The name of the DestinationRule to use or create."""
-    rule = rule_of(given)
-    return str(rule["metadata"]["name"]) if rule else given.spec.destination_rule.name or given.spec.service

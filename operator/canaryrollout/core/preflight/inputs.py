@@ -1,0 +1,67 @@
+"""What every check of preflight sees, and which objects a rollout is about."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.core import destination_rules as dr
+from canaryrollout.core import virtual_services as vs
+from canaryrollout.core.findings import Finding
+from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.snapshot import Raw, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What every check sees."""
+
+    snapshot: Snapshot
+    spec: CanaryRolloutSpec
+    host: ServiceHost
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of everything the rollout touches."""
+        return self.host.namespace
+
+
+Check = Callable[[Input], Iterable[Finding]]
+"""A check looks at one thing and yields what it finds. It never raises, whatever the objects look like."""
+
+
+def subject_of(item: Raw) -> str:
+    """An object as findings name it."""
+    metadata = item["metadata"]
+    return f"{item.get('kind', '')}/{metadata.get('namespace', '')}/{metadata['name']}"
+
+
+def candidates(given: Input) -> list[Raw]:
+    """The VirtualServices of the namespace that send traffic to the service, by name."""
+    found = [v for v in given.snapshot.mesh.virtual_services if vs.routes_service(v, given.host)]
+    return sorted(found, key=lambda v: str(v["metadata"]["name"]))
+
+
+def chosen_virtual_service(given: Input) -> Raw | None:
+    """The VirtualService to use; None when it has to be created."""
+    wanted = given.spec.virtual_service.name
+    if wanted is not None:
+        return next((v for v in given.snapshot.mesh.virtual_services if v["metadata"]["name"] == wanted), None)
+    claiming = [v for v in given.snapshot.mesh.virtual_services if vs.claims_host(v, given.host)]
+    return next(iter(candidates(given) + claiming), None)
+
+
+def virtual_service_name(given: Input) -> str:
+    """The name of the VirtualService to use or create."""
+    chosen = chosen_virtual_service(given)
+    return str(chosen["metadata"]["name"]) if chosen else given.spec.virtual_service.name or given.spec.service
+
+
+def rule_of(given: Input) -> Raw | None:
+    """The DestinationRule of the service; None when it has to be created."""
+    return next(iter(dr.for_host(given.snapshot.mesh.destination_rules, given.host)), None)
+
+
+def destination_rule_name(given: Input) -> str:
+    """The name of the DestinationRule to use or create."""
+    rule = rule_of(given)
+    return str(rule["metadata"]["name"]) if rule else given.spec.destination_rule.name or given.spec.service
