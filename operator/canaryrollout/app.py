@@ -15,9 +15,10 @@ import structlog
 from canaryrollout import __version__, logs
 from canaryrollout.controller import handlers
 from canaryrollout.controller.cache import Directory
+from canaryrollout.controller.cluster import MetricLookup
 from canaryrollout.controller.effects import Effects
 from canaryrollout.controller.lease import LeaseElector
-from canaryrollout.controller.observe import MetricLookup, Observer
+from canaryrollout.controller.observe import Observer
 from canaryrollout.controller.reconciler import Key, Reconciler
 from canaryrollout.controller.recorder import Recorder
 from canaryrollout.controller.workqueue import WorkQueue

@@ -1,8 +1,8 @@
 """Effects run in the order of the decision, and one that fails ends the pass."""
 
 import pytest
+from canaryrollout.controller.cluster import FINALIZER
 from canaryrollout.controller.effects import Effects
-from canaryrollout.controller.observe import FINALIZER
 from canaryrollout.controller.recorder import Recorder
 from canaryrollout.core.decision import CreateObject, EmitEvent, PatchObject, SetFinalizer
 from canaryrollout.kube.errors import AlreadyExists, Conflict, PreconditionFailed, Unavailable

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 from canaryrollout.controller import observe, workqueue
-from canaryrollout.controller.observe import FINALIZER, GAP_SECONDS
+from canaryrollout.controller.cluster import FINALIZER
+from canaryrollout.controller.observe import GAP_SECONDS
 from canaryrollout.controller.reconciler import CONFLICT_RETRY_SECONDS, Key
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.snapshot import ProxyState

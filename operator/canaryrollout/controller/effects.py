@@ -2,7 +2,7 @@
 
 import structlog
 
-from canaryrollout.controller.observe import FINALIZER
+from canaryrollout.controller.cluster import FINALIZER
 from canaryrollout.controller.recorder import Recorder
 from canaryrollout.controller.subject import Object
 from canaryrollout.core.decision import Action, CreateObject, EmitEvent, PatchObject, SetFinalizer

@@ -2,29 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
-from canaryrollout.api.analysis import CustomMetric
 from canaryrollout.api.spec import CanaryRolloutSpec
-from canaryrollout.api.status import CanaryRolloutStatus, Phase
-from canaryrollout.controller.pods import versions
-from canaryrollout.controller.subject import Object, Subject
-from canaryrollout.core.context import COUNTED, PROVING, WRITING, Context
+from canaryrollout.api.status import Phase
+from canaryrollout.controller.cluster import ClusterReader, MetricLookup, no_custom_metrics
+from canaryrollout.controller.subject import Subject
+from canaryrollout.core.context import COUNTED, PROVING, Context
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits
 from canaryrollout.core.slicing import next_poll
-from canaryrollout.core.snapshot import CustomMetricQuery, MeshObjects, Poll, PollFailure, Problem, Snapshot, SyncReport
+from canaryrollout.core.snapshot import Poll, PollFailure, Problem, Snapshot, SyncReport
 from canaryrollout.kube.client import KubeClient
-from canaryrollout.kube.errors import Forbidden, KindMissing
-from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, ENDPOINTSLICES, PODS, SERVICES, VIRTUALSERVICES
 from canaryrollout.mesh.router import SyncProver
-from canaryrollout.metrics.custom import resolve
 from canaryrollout.metrics.provider import MetricsProvider, Question
-
-FINALIZER = "canaryrollout.io/restore"
 
 GAP_SECONDS = 60.0
 """Looks further apart than this are not one watch: a wait that is going on comes back every few seconds."""
@@ -32,12 +25,6 @@ GAP_SECONDS = 60.0
 REFUSAL_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
-
-MetricLookup = Callable[[tuple[CustomMetric, ...]], tuple[CustomMetricQuery, ...] | Problem]
-
-
-def _no_custom_metrics(metrics: tuple[CustomMetric, ...]) -> tuple[CustomMetricQuery, ...] | Problem:
-    return resolve(metrics, {}, allow_custom=False)
 
 
 @dataclass(slots=True)
@@ -65,19 +52,19 @@ class Observer:
         prover: SyncProver,
         metrics: MetricsProvider,
         settings: MachineSettings,
-        lookup: MetricLookup = _no_custom_metrics,
+        lookup: MetricLookup = no_custom_metrics,
     ) -> None:
         """`lookup` turns spec.analysis.metrics into queries, or says why it cannot."""
         self._kube = kube
         self._prover = prover
         self._metrics = metrics
         self._settings = settings
-        self._lookup = lookup
+        self._cluster = ClusterReader(kube, lookup)
         self._looks: dict[tuple[str, str], _Look] = {}
 
     async def snapshot(self, subject: Subject, spec: CanaryRolloutSpec) -> Snapshot:
         """All inputs of one decision. Raises ApiError where the API server does not answer (the pass is repeated)."""
-        seen = await self._cluster(subject, spec)
+        seen = await self._cluster.read(subject, spec)
         look = self._look(seen)
         seen = replace(seen, watched_since=look.since, problems=(*seen.problems, *_standing(look)))
         context = Context(spec, subject.status, seen, self._settings.cluster_domain, limits=limits(spec, subject.status, seen))
@@ -103,53 +90,6 @@ class Observer:
         if look is None or time.monotonic() - look.ended > GAP_SECONDS:
             look = self._looks[key] = _Look(since=seen.now, ended=time.monotonic(), refusal=look.refusal if look is not None else None)
         return look
-
-    async def _cluster(self, subject: Subject, spec: CanaryRolloutSpec) -> Snapshot:
-        metadata = subject.raw["metadata"]
-        namespace = metadata["namespace"]
-        service, slices, rollouts, (mesh, missing) = await asyncio.gather(
-            self._kube.get(SERVICES, namespace, spec.service),
-            self._kube.list(ENDPOINTSLICES, namespace, label_selector=f"kubernetes.io/service-name={spec.service}"),
-            self._kube.list(CANARYROLLOUTS, namespace),
-            self._mesh(namespace),
-        )
-        selector = ((service or {}).get("spec") or {}).get("selector") or {}
-        pods: Sequence[Object] = ()
-        if selector:
-            pods = await self._kube.list(PODS, namespace, label_selector=",".join(f"{k}={v}" for k, v in sorted(selector.items())))
-        custom = self._lookup(spec.analysis.metrics)
-        unusable = custom if isinstance(custom, Problem) else None
-        problems = tuple(p for p in (subject.problem, missing, _claim(subject.raw, spec, rollouts), unusable) if p is not None)
-        return Snapshot(
-            name=metadata["name"],
-            namespace=namespace,
-            uid=metadata["uid"],
-            generation=metadata.get("generation", 0),
-            now=self._kube.server_time(),
-            deleting="deletionTimestamp" in metadata,
-            annotations=metadata.get("annotations") or {},
-            problems=problems,
-            service=service,
-            versions=versions(pods, slices, _version_label(subject.status, spec)),
-            observed_endpoints=service is not None,
-            finalizer_held=FINALIZER in (metadata.get("finalizers") or []),
-            mesh=mesh or MeshObjects(),
-            observed_mesh=mesh is not None,
-            custom_metrics=None if isinstance(custom, Problem) else custom,
-        )
-
-    async def _mesh(self, namespace: str) -> tuple[MeshObjects | None, Problem | None]:
-        """The Istio objects; None where they may not be read."""
-        try:
-            services, rules = await asyncio.gather(
-                self._kube.list(VIRTUALSERVICES, namespace), self._kube.list(DESTINATIONRULES, namespace)
-            )
-        except KindMissing:
-            message = "the cluster does not serve networking.istio.io/v1 VirtualService and DestinationRule: install Istio's CRDs"
-            return MeshObjects(), Problem("IstioNotInstalled", message)
-        except Forbidden as error:
-            return None, Problem("MeshAccessDenied", f"the operator may not read Istio objects here: {error.message}")
-        return MeshObjects(tuple(services), tuple(rules)), None
 
     async def _sync(self, context: Context) -> SyncReport | None:
         question = context.plan.question if context.plan is not None and context.status.phase in PROVING else None
@@ -202,22 +142,3 @@ def _standing(look: _Look) -> tuple[Problem, ...]:
     if look.refusal is None or time.monotonic() - look.refusal[0] > REFUSAL_SECONDS:
         return ()
     return (look.refusal[1],)
-
-
-def _version_label(status: CanaryRolloutStatus, spec: CanaryRolloutSpec) -> str:
-    """The label by which a rollout under way began: by another one neither of its versions would have a pod."""
-    under_way = status.routing is not None and status.phase in WRITING
-    return (status.routing.version_label if status.routing and under_way else "") or spec.version_label
-
-
-def _claim(raw: Object, spec: CanaryRolloutSpec, rollouts: Sequence[Object]) -> Problem | None:
-    """The older of two CanaryRollouts for one service wins."""
-
-    def age(item: Object) -> tuple[str, str]:
-        return str(item["metadata"]["creationTimestamp"]), str(item["metadata"]["uid"])
-
-    rivals = [other for other in rollouts if (other.get("spec") or {}).get("service") == spec.service and age(other) < age(raw)]
-    if not rivals:
-        return None
-    oldest = min(rivals, key=age)["metadata"]["name"]
-    return Problem("ServiceClaimed", f"CanaryRollout {oldest!r} already manages Service {spec.service!r}: keep one of the two")

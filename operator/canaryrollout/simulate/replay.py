@@ -16,10 +16,10 @@ from canaryrollout.core.context import COUNTED, PROVING
 from canaryrollout.core.decision import CreateObject, Decision, PatchObject
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.machine import MachineSettings, decide
+from canaryrollout.core.memory_mesh import MemoryMesh
 from canaryrollout.core.plan import make_plan, target_of
 from canaryrollout.core.snapshot import Expectation, Poll, ProxyState, ProxyStatus, Slice, Snapshot, SyncReport, VersionPods
 from canaryrollout.core.virtual_services import http_routes, subset_of, weight_of
-from canaryrollout.simulate.mesh import MemoryMesh
 
 SLICE_SECONDS = 5.0
 EPOCH = 1_700_000_000.0

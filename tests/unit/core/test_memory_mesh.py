@@ -6,7 +6,7 @@ import jsonpatch
 import pytest
 from canaryrollout.core.decision import CreateObject, PatchObject
 from canaryrollout.core.json_patch import PatchRefused, patched
-from canaryrollout.simulate.mesh import MemoryMesh
+from canaryrollout.core.memory_mesh import MemoryMesh
 
 DOCUMENT = {"metadata": {"resourceVersion": "3", "labels": {"a/b": "c"}}, "spec": {"http": [{"name": "x", "route": [1, 2]}, {"name": "y"}]}}
 

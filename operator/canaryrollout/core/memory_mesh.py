@@ -1,4 +1,4 @@
-"""The Istio objects of a simulated rollout: they obey the machine's writes as the API server would."""
+"""Istio objects in memory that obey the machine's writes as the API server would: for previews and simulations."""
 
 from collections.abc import Mapping
 from copy import deepcopy
