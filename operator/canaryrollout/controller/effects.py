@@ -6,10 +6,9 @@ from canaryrollout.controller.cluster import FINALIZER
 from canaryrollout.controller.recorder import Recorder
 from canaryrollout.controller.subject import Object
 from canaryrollout.core.decision import Action, CreateObject, EmitEvent, PatchObject, SetFinalizer
+from canaryrollout.core.ownership import MANAGER
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, VIRTUALSERVICES
-
-MANAGER = "canaryrollout"
 
 _RESOURCES = {"VirtualService": VIRTUALSERVICES, "DestinationRule": DESTINATIONRULES}
 

@@ -3,12 +3,16 @@
 from typing import TYPE_CHECKING
 
 from canaryrollout.api.status import Phase
+from canaryrollout.core import ownership
 from canaryrollout.core.context import COUNTED, OFF_BASELINE, PROVING, Context
-from canaryrollout.core.decision import Action, MeshWrite, SetFinalizer
+from canaryrollout.core.decision import Action, MeshWrite, PatchObject, SetFinalizer
 from canaryrollout.core.plan import named
 
 if TYPE_CHECKING:
     from canaryrollout.core.machine import MachineSettings
+
+AT_REST = frozenset({Phase.STABLE, Phase.ROLLED_BACK})
+"""Phases in which nothing of the operator's is under way in the mesh."""
 
 AT_ONCE = 0.0
 EAGER_SECONDS = 10.0
@@ -18,7 +22,7 @@ EAGER_SECONDS = 10.0
 def actions(context: Context) -> tuple[Action, ...]:
     """What to do now, in order: hold the finalizer before the mesh is touched, release it when nothing is left to restore."""
     if restored(context):
-        return (SetFinalizer(held=False),) if context.snapshot.finalizer_held else ()
+        return (*_releases(context), SetFinalizer(held=False)) if context.snapshot.finalizer_held else ()
     off_baseline = context.status.phase in OFF_BASELINE
     held = context.snapshot.finalizer_held
     before: tuple[Action, ...] = (SetFinalizer(held=True),) if off_baseline and not held and not context.snapshot.deleting else ()
@@ -50,13 +54,26 @@ def next_write(context: Context) -> MeshWrite | None:
     """The next mesh write that is both needed and allowed."""
     plan = context.plan
     if plan is None:
-        return None
+        return next(iter(_releases(context)), None) if context.status.phase in AT_REST else None
     if plan.subsets is not None:
         return plan.subsets
     if plan.routes is not None:
         allowed = context.safe and (not plan.clusters_first or context.proved(plan.clusters))
         return plan.routes if allowed else None
     return plan.cleanup if context.proved(plan.splits) else None
+
+
+def _releases(context: Context) -> tuple[PatchObject, ...]:
+    """Give up the ownership of fields that the work is done with: GitOps tools would take later changes of them for ours."""
+    routing, mesh = context.status.routing, context.snapshot.mesh
+    if routing is None:
+        return ()
+    service, rule = named(mesh.virtual_services, routing.virtual_service), named(mesh.destination_rules, routing.destination_rule)
+    released = (
+        PatchObject("VirtualService", routing.virtual_service, tuple(ownership.release(service))),
+        PatchObject("DestinationRule", routing.destination_rule, tuple(ownership.release(rule))),
+    )
+    return tuple(patch for patch in released if patch.operations)
 
 
 def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool) -> float | None:

@@ -179,11 +179,14 @@ def desired_entries(entries: list[Entry], ours: list[tuple[int, Entry]], record:
     for index, entry in ours:
         subset = subset_of(entry) or split.stable
         wanted[index]["destination"] = {**wanted[index]["destination"], "subset": subset}
-        if subset in (split.stable, split.canary):
-            share += weight_of(entry, entries)
-            if subset in positions:  # repeated by somebody in mid-rollout: the first carries it all
-                wanted[index]["weight"] = 0
+        share += weight_of(entry, entries)
+        # Repeated by somebody in mid-rollout: the first carries it all. Sent to yet another version: what moves does not go there.
+        repeated, strayed = subset in positions, subset not in (split.stable, split.canary) and weight_of(entry, entries) > 0
+        if repeated or strayed:
+            wanted[index]["weight"] = 0
         positions.setdefault(subset, index)
+    if ours and not {split.stable, split.canary} & set(positions):
+        _take_over(wanted, positions, max(ours, key=lambda found: weight_of(found[1], entries))[0], split.stable)
     if len(ours) == len(entries):
         share = 100  # whatever total the weights had
     for subset, other in ((split.stable, split.canary), (split.canary, split.stable)):
@@ -199,6 +202,12 @@ def desired_entries(entries: list[Entry], ours: list[tuple[int, Entry]], record:
     if len(wanted) == 1 and record.weightless:
         wanted[0].pop("weight", None)
     return wanted
+
+
+def _take_over(wanted: list[dict[str, Any]], positions: dict[str, int], index: int, subset: str) -> None:
+    """Give a destination that somebody sent elsewhere to `subset`, for nothing of the route is left to copy."""
+    wanted[index]["destination"]["subset"] = subset
+    positions[subset] = index
 
 
 def _add_copy(wanted: list[dict[str, Any]], positions: dict[str, int], subset: str, template: str) -> None:

@@ -188,3 +188,19 @@ def test_whatever_was_done_a_rollback_restores_the_narrowed_routes(service: dict
     assert moved(copy.deepcopy(after), at(0, keep_canary=False), records) == narrowed
     settled = moved(copy.deepcopy(after), at(0, keep_canary=False), records)
     assert vs.split_operations(settled, HOST, records, at(0, keep_canary=False)) == []
+
+
+def test_a_route_that_somebody_sent_to_yet_another_version_is_brought_back_whole() -> None:
+    before = virtual_service([{"name": "main", "route": [destination("v1", 90), destination("v2", 10)]}])
+    records = vs.moving_routes(before, HOST, "v1", "v2")
+    lone = virtual_service([{"name": "main", "route": [{**destination("v0"), "headers": {"request": {"set": {"a": "b"}}}}]}])
+    assert [(e["destination"]["subset"], e["weight"]) for e in moved(lone, at(10), records)["spec"]["http"][0]["route"]] == [
+        ("v1", 90),
+        ("v2", 10),
+    ]
+    mixed = virtual_service([{"name": "main", "route": [destination("v1", 40), destination("v2", 10), destination("v0", 50)]}])
+    assert [e["weight"] for e in moved(mixed, at(10), records)["spec"]["http"][0]["route"]] == [90, 10, 0]
+    shared = virtual_service(
+        [{"name": "main", "route": [destination("v0", 60), {"destination": {"host": "ratings"}, "weight": 40}]}],
+    )
+    assert [e["weight"] for e in moved(shared, at(50), records)["spec"]["http"][0]["route"]] in ([30, 40, 30], [30, 30, 40])
