@@ -21,6 +21,7 @@ from canaryrollout.controller.lease import LeaseElector
 from canaryrollout.controller.observe import Observer
 from canaryrollout.controller.reconciler import Key, Reconciler
 from canaryrollout.controller.recorder import Recorder
+from canaryrollout.controller.surroundings import SurroundingsReader
 from canaryrollout.controller.workqueue import WorkQueue
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.kube.client import KubeClient
@@ -97,7 +98,8 @@ class OperatorProcess:
             self._prometheus,
             Sampling(slice_length=settings.prometheus.poll_interval, scrape_interval=settings.prometheus.scrape_interval),
         )
-        observer = Observer(kube, prover, provider, machine, _metric_lookup(settings.metrics))
+        around = SurroundingsReader(kube, settings.istio.root_namespace, settings.namespaces_with_proxies)
+        observer = Observer(kube, prover, provider, machine, _metric_lookup(settings.metrics), surroundings=around)
         effects = Effects(kube, Recorder(kube, settings.identity))
         reconciler = Reconciler(kube, observer, effects, machine, self._metrics)
         self._queue: WorkQueue[Key] = WorkQueue(reconciler.reconcile)

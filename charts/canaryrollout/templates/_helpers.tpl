@@ -77,6 +77,7 @@ app.kubernetes.io/part-of: canaryrollout
 - apiGroups: [networking.istio.io]
   resources: [virtualservices, destinationrules]
   verbs: [get, list, watch, create, patch]
+{{ include "canaryrollout.surroundings" . }}
 - apiGroups: [""]
   resources: [services, pods]
   verbs: [get, list, watch]
@@ -89,4 +90,25 @@ app.kubernetes.io/part-of: canaryrollout
 - apiGroups: ["", events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- end }}
+
+{{/* What lies around the rollouts' own objects: preflight looks at it, nothing of it is ever written. */}}
+{{- define "canaryrollout.surroundings" -}}
+- apiGroups: [networking.istio.io]
+  resources: [gateways, serviceentries, sidecars, envoyfilters]
+  verbs: [get, list]
+- apiGroups: [security.istio.io]
+  resources: [peerauthentications]
+  verbs: [get, list]
+{{- end }}
+
+{{/* The same where no CanaryRollout is served. */}}
+{{- define "canaryrollout.elsewhere" -}}
+- apiGroups: [networking.istio.io]
+  resources: [virtualservices, destinationrules]
+  verbs: [get, list]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list]
+{{ include "canaryrollout.surroundings" . }}
 {{- end }}

@@ -10,7 +10,8 @@ from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import Phase
 from canaryrollout.controller.cluster import ClusterReader, MetricLookup, no_custom_metrics
 from canaryrollout.controller.subject import Subject
-from canaryrollout.core.context import COUNTED, PROVING, Context
+from canaryrollout.controller.surroundings import SurroundingsReader
+from canaryrollout.core.context import COUNTED, PROVING, Context, looks_around
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits
 from canaryrollout.core.slicing import next_poll
@@ -53,13 +54,16 @@ class Observer:
         metrics: MetricsProvider,
         settings: MachineSettings,
         lookup: MetricLookup = no_custom_metrics,
+        *,
+        surroundings: SurroundingsReader | None = None,
     ) -> None:
-        """`lookup` turns spec.analysis.metrics into queries, or says why it cannot."""
+        """`lookup` turns spec.analysis.metrics into queries, or says why it cannot. Without `surroundings` nobody looks around."""
         self._kube = kube
         self._prover = prover
         self._metrics = metrics
         self._settings = settings
         self._cluster = ClusterReader(kube, lookup)
+        self._surroundings = surroundings
         self._looks: dict[tuple[str, str], _Look] = {}
 
     async def snapshot(self, subject: Subject, spec: CanaryRolloutSpec) -> Snapshot:
@@ -67,6 +71,8 @@ class Observer:
         seen = await self._cluster.read(subject, spec)
         look = self._look(seen)
         seen = replace(seen, watched_since=look.since, problems=(*seen.problems, *_standing(look)))
+        if self._surroundings is not None and looks_around(spec, subject.status):
+            seen = replace(seen, surroundings=await self._surroundings.around(seen.namespace))
         context = Context(spec, subject.status, seen, self._settings.cluster_domain, limits=limits(spec, subject.status, seen))
         sync, poll = await asyncio.gather(self._sync(context), self._poll(context, look))
         look.ended = time.monotonic()

@@ -12,7 +12,7 @@ from canaryrollout.core.evidence import EvidenceState
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.limits import Limits
 from canaryrollout.core.plan import MeshPlan, make_plan, target_of
-from canaryrollout.core.preflight.chain import first_problem
+from canaryrollout.core.preflight.chain import first_problem, structural_problem
 from canaryrollout.core.preflight.inputs import Input
 from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Snapshot, VersionPods
 from canaryrollout.core.verdict import Verdict, Wait, verdict
@@ -38,6 +38,18 @@ WRITING = frozenset(OFF_BASELINE | {Phase.ADOPTING})
 PROVING = frozenset(WRITING - {Phase.ANALYSING, Phase.PAUSED})
 """Phases that wait for the proxies."""
 
+EXAMINED = frozenset({Phase.PREPARING, Phase.SHIFTING, Phase.ANALYSING, Phase.PAUSED})
+"""Phases of a rollout in which another step may follow, so that everything of preflight has to hold."""
+
+
+def looks_around(spec: CanaryRolloutSpec, status: CanaryRolloutStatus) -> bool:
+    """Whether the whole of preflight is asked for: before a start, and before each step. At rest, and on the way back to a version
+    that served before, only what the machine itself stands on has to be there.
+    """
+    if status.phase is Phase.STABLE:
+        return spec.version not in (status.stable_version, status.previous_version)
+    return status.phase in EXAMINED and status.rollout is not None and not status.rollout.revert
+
 
 @dataclass(frozen=True)
 class Context:
@@ -61,8 +73,8 @@ class Context:
 
     @cached_property
     def problem(self) -> Problem | None:
-        """The first preflight problem."""
-        return first_problem(self.given)
+        """The first problem of preflight, as far as it is asked for."""
+        return first_problem(self.given) if looks_around(self.spec, self.status) else structural_problem(self.given)
 
     @cached_property
     def stable_found(self) -> str | Problem:

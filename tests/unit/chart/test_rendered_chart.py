@@ -283,7 +283,44 @@ def test_watched_namespaces_get_roles_and_the_operator_no_cluster_role() -> None
     namespaces = {o["metadata"]["namespace"] for o in of_kind(manifests, "RoleBinding")}
     assert namespaces == {"shop", "search", "gateways", "istio-system", "canaryrollout-system"}
     (gateways,) = [o for o in of_kind(manifests, "Role") if o["metadata"]["namespace"] == "gateways"]
-    assert gateways["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+    assert {verb for rule in gateways["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
+
+
+READ_BY_PREFLIGHT = {"virtualservices", "destinationrules", "services"} | {
+    "gateways",
+    "serviceentries",
+    "sidecars",
+    "envoyfilters",
+    "peerauthentications",
+}
+
+
+def test_what_preflight_looks_at_may_be_listed_everywhere_or_where_roles_reach() -> None:
+    (operator,) = [o for o in of_kind(render(), "ClusterRole") if o["metadata"]["name"] == "canaryrollout-canaryrollout-system"]
+    assert {resource for rule in operator["rules"] if "list" in rule["verbs"] for resource in rule["resources"]} >= READ_BY_PREFLIGHT
+    roles = of_kind(render(NAMESPACED), "Role")
+    for namespace in ("shop", "search", "gateways", "istio-system"):
+        found = [rule for role in roles if role["metadata"]["namespace"] == namespace for rule in role["rules"]]
+        assert {resource for rule in found if "list" in rule["verbs"] for resource in rule["resources"]} >= READ_BY_PREFLIGHT, namespace
+
+
+@pytest.mark.parametrize("values", [{}, NAMESPACED], ids=["cluster", "namespaced"])
+def test_of_all_config_maps_only_istio_s_own_may_be_read(values: Object) -> None:
+    found = [
+        (role["metadata"].get("namespace"), rule)
+        for role in rbac_only(render(values))
+        for rule in role.get("rules", ())
+        if "configmaps" in rule["resources"]
+    ]
+    assert found == [("istio-system", {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["istio"], "verbs": ["get"]})]
+
+
+@pytest.mark.parametrize("values", [{}, NAMESPACED], ids=["cluster", "namespaced"])
+def test_the_surroundings_may_not_be_written(values: Object) -> None:
+    reached = {"gateways", "serviceentries", "sidecars", "envoyfilters", "peerauthentications", "configmaps"}
+    for rule in rules(rbac_only(render(values)), "Role", "ClusterRole"):
+        if reached & set(rule["resources"]):
+            assert set(rule["verbs"]) <= {"get", "list"}
 
 
 def test_a_namespace_that_is_watched_and_has_proxies_gets_one_role() -> None:

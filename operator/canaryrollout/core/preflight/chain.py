@@ -26,10 +26,15 @@ CHECKS: tuple[Check, ...] = ()
 
 def examine(given: Input) -> tuple[Finding, ...]:
     """Everything there is to say, errors of the structure first (then nothing else)."""
-    problem = next((problem for check in STRUCTURE if (problem := check(given)) is not None), None)
+    problem = structural_problem(given)
     if problem is not None:
         return (Finding(problem.reason, Severity.ERROR, problem.message),)
     return tuple(finding for check in CHECKS for finding in check(given))
+
+
+def structural_problem(given: Input) -> Problem | None:
+    """What the machine cannot work without, at rest too."""
+    return next((problem for check in STRUCTURE if (problem := check(given)) is not None), None)
 
 
 def first_problem(given: Input) -> Problem | None:
