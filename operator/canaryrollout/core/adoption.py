@@ -10,9 +10,14 @@ from canaryrollout.core.preflight.structure import subset_mismatch
 from canaryrollout.core.snapshot import Problem
 
 
+def serving_version(given: Input) -> str | Problem:
+    """The version that serves everything now, ready or not: as told, as routed, or the only one with ready pods."""
+    return given.spec.stable_version or _routed_version(given) or _only_version(given)
+
+
 def find_stable(given: Input) -> str | Problem:
-    """The version that serves everything now: as told, as routed, or the only one with ready pods."""
-    found = given.spec.stable_version or _routed_version(given) or _only_version(given)
+    """The version that serves everything now, which has to have a ready pod."""
+    found = serving_version(given)
     if isinstance(found, Problem):
         return found
     pods = given.snapshot.versions.get(found)

@@ -28,7 +28,7 @@ class MemoryMesh:
             body = self.objects[key]
             for operation in action.operations:
                 body = patched(body, operation)
-            revision = str(int(body["metadata"]["resourceVersion"]) + 1)
+            revision = _next(str(body["metadata"]["resourceVersion"]))
             body = {**body, "metadata": {**body["metadata"], "resourceVersion": revision}}
         self.objects[key] = body
         self.view = self._viewed()
@@ -36,3 +36,8 @@ class MemoryMesh:
     def _viewed(self) -> MeshObjects:
         services = tuple(item for (kind, _), item in self.objects.items() if kind == "VirtualService")
         return MeshObjects(services, tuple(item for (kind, _), item in self.objects.items() if kind == "DestinationRule"))
+
+
+def _next(revision: str) -> str:
+    """Another one; clients must not expect numbers."""
+    return str(int(revision) + 1) if revision.isdecimal() else f"{revision}+"

@@ -18,6 +18,7 @@ from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.machine import MachineSettings, decide
 from canaryrollout.core.memory_mesh import MemoryMesh
 from canaryrollout.core.plan import make_plan, target_of
+from canaryrollout.core.rehearsal import Rehearsal
 from canaryrollout.core.snapshot import Expectation, Poll, ProxyState, ProxyStatus, Slice, Snapshot, SyncReport, VersionPods
 from canaryrollout.core.virtual_services import http_routes, subset_of, weight_of
 
@@ -215,16 +216,8 @@ def _adopted(
 ) -> tuple[CanaryRolloutStatus, MemoryMesh]:
     """A stable version that serves everything, as the machine itself adopts it."""
     resting = spec.model_copy(update={"version": spec.stable_version})
-    status, mesh = CanaryRolloutStatus(), MemoryMesh()
-    while status.phase is not Phase.STABLE:
-        seen = _snapshot(resting, mesh, pods, now)
-        question = _question(resting, status, seen, settings) if status.phase in PROVING else None
-        sync = SyncReport(question, generated=True, proxies=_IN_SYNC) if question is not None else None
-        decision = decide(resting, status, replace(seen, sync=sync), settings)
-        if decision.status.phase is status.phase is Phase.PENDING:
-            raise ValueError(f"the rollout could not even begin: {decision.status.message}")
-        status = decision.status
-        for action in decision.actions:
-            if isinstance(action, CreateObject | PatchObject):
-                mesh.write(action)
-    return status, mesh
+    rehearsal = Rehearsal(resting, CanaryRolloutStatus(), _snapshot(resting, MemoryMesh(), pods, now), settings)
+    while rehearsal.status.phase is not Phase.STABLE:
+        if rehearsal.next_move() is None:
+            raise ValueError(f"the rollout could not even begin: {rehearsal.status.message}")
+    return rehearsal.status, rehearsal.mesh
