@@ -119,7 +119,7 @@ def begin(given: Input, routing: Routing, stable: str) -> Routing | Problem:
             "added_stable_subset": lost or (routing.added_stable_subset and stable_subset == routing.stable_subset),
             "canary_subset": canary_subset,
             "added_canary_subset": added,
-            "canary_policy_before": dict(policy) if policy else None,
+            "canary_policy_before": dict(policy) if policy is not None else None,
             "trial_policy": given.spec.canary_traffic_policy is not None,
             "version_label": given.spec.version_label,
         }

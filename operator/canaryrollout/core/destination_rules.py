@@ -61,7 +61,7 @@ class SubsetTarget:
 
 def _body(target: SubsetTarget, version_label: str) -> dict[str, Any]:
     body: dict[str, Any] = {"name": target.name, "labels": {version_label: target.version}}
-    if target.manage_policy and target.policy:
+    if target.manage_policy and target.policy is not None:
         body["trafficPolicy"] = dict(target.policy)
     return body
 
@@ -87,7 +87,7 @@ def ensure_subsets(rule: Raw, targets: tuple[SubsetTarget, ...], version_label: 
         elif target.manage_policy:
             index, subset = present[target.name]
             operations += _policy_operations(index, subset, target)
-    if missing and "subsets" not in rule.get("spec", {}):
+    if missing and rule.get("spec", {}).get("subsets") is None:
         operations.append({"op": "add", "path": "/spec/subsets", "value": missing})
     else:
         operations += [{"op": "add", "path": "/spec/subsets/-", "value": body} for body in missing]
@@ -97,7 +97,7 @@ def ensure_subsets(rule: Raw, targets: tuple[SubsetTarget, ...], version_label: 
 def _policy_operations(index: int, subset: Mapping[str, Any], target: SubsetTarget) -> list[Operation]:
     path = f"/spec/subsets/{index}"
     test: Operation = {"op": "test", "path": f"{path}/name", "value": target.name}
-    if target.policy:
+    if target.policy is not None:
         if subset.get("trafficPolicy") == target.policy:
             return []
         return [test, {"op": "add", "path": f"{path}/trafficPolicy", "value": dict(target.policy)}]

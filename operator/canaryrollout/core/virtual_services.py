@@ -191,7 +191,7 @@ def desired_entries(entries: list[Entry], ours: list[tuple[int, Entry]], record:
         share = 100  # whatever total the weights had
     for subset, other in ((split.stable, split.canary), (split.canary, split.stable)):
         if subset and subset not in positions:
-            _add_copy(wanted, positions, subset, other)
+            _add_copy(wanted, positions, subset, other, after=subset == split.canary)
     canary_weight = round(share * split.weight / 100) if split.canary else 0
     weights = {split.stable: share - canary_weight, split.canary: canary_weight}
     for subset, position in positions.items():
@@ -210,15 +210,19 @@ def _take_over(wanted: list[dict[str, Any]], positions: dict[str, int], index: i
     positions[subset] = index
 
 
-def _add_copy(wanted: list[dict[str, Any]], positions: dict[str, int], subset: str, template: str) -> None:
-    """Insert a destination for `subset` beside its counterpart, alike in everything else (port, headers)."""
+def _add_copy(wanted: list[dict[str, Any]], positions: dict[str, int], subset: str, template: str, *, after: bool) -> None:
+    """Insert a destination for `subset` beside its counterpart, alike in everything else (port, headers): whichever of the two
+    leaves in the end, the other stands where the user's stood."""
     source = positions.get(template)
     if source is None:
         return
     copy = deepcopy(wanted[source])
     copy["destination"]["subset"] = subset
-    wanted.append(copy)
-    positions[subset] = len(wanted) - 1
+    place = source + 1 if after else source
+    for name, position in positions.items():
+        positions[name] = position + 1 if position >= place else position
+    wanted.insert(place, copy)
+    positions[subset] = place
 
 
 def _leaving(record: RouteRecord, split: Split, positions: Mapping[str, int]) -> set[int]:

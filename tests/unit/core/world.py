@@ -122,6 +122,10 @@ class World:
         lone = len(entries) == 1
         return {e["destination"].get("subset", ""): 100 if lone else e.get("weight", 0) for e in entries}
 
+    def served(self) -> dict[str, int]:
+        """Percent of the traffic by version: subsets are called like their versions here."""
+        return self.split() if ("VirtualService", "reviews") in self.objects else {}
+
     def snapshot(self) -> Snapshot:
         """What the shell would observe now."""
         spec = CanaryRolloutSpec.model_validate(self.spec)
@@ -168,7 +172,7 @@ class World:
         cursor = context.evidence.cursor if context.evidence else None
         if cursor is None or cursor >= self.now:
             return Poll(self.now, baseline=self.baseline if cursor is None else None)
-        weights = self.split() if ("VirtualService", "reviews") in self.objects else {}
+        weights = self.served()
         requests = self.rps * (self.now - cursor)
         counts = {v: self._counts(v, requests * weights.get(v, 0) / 100) for v in (status.rollout.version, status.rollout.stable)}
         slices = tuple(
