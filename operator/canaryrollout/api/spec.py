@@ -6,7 +6,7 @@ API server refuses most mistakes before the operator sees them. Every field has 
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from canaryrollout.api.analysis import Analysis, AnalysisOverrides
 from canaryrollout.api.model import Model
@@ -21,6 +21,8 @@ ServiceName = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABE
 Version = Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL_VALUE)]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 
+RouteName = Annotated[str, Field(min_length=1, max_length=253)]
+
 
 class VirtualServiceRef(Model):
     """Which VirtualService carries the weights."""
@@ -29,6 +31,19 @@ class VirtualServiceRef(Model):
         default=None,
         description="Defaults to the one VirtualService of this namespace that routes the service; created when there is none.",
     )
+    routes: Annotated[tuple[RouteName, ...], Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="Names of the HTTP routes that move; all others stay as they are. Defaults to every route whose traffic of the "
+        "service goes to stable. An edit waits for the next rollout.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+    @field_validator("routes")
+    @classmethod
+    def _each_once(cls, routes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if routes is not None and len(set(routes)) < len(routes):
+            raise ValueError("each route may be named once")
+        return routes
 
 
 class DestinationRuleRef(Model):

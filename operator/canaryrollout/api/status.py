@@ -55,6 +55,7 @@ class RouteRecord(Model):
     """One HTTP route that moves, as found when the rollout began."""
 
     key: Annotated[str, Field(max_length=256)] = Field(description="The route's name, or a digest of its matches where it has none.")
+    why: Annotated[str, Field(max_length=32)] = Field(default="", description="Why it moves: Stable, StableAndCanary or PlainHost.")
     added: bool = Field(default=False, description="The canary's destination was added by the operator.")
     weightless: bool = Field(default=False, description="Stable's destination carried no weight field.")
     narrowed: bool = Field(default=False, description="Stable's destination carried no subset (plain host).")
@@ -85,6 +86,9 @@ class Routing(Model):
         default="", description="The label that told versions apart when this was found; an edit of it waits for the next rollout."
     )
     routes: Annotated[tuple[RouteRecord, ...], Field(max_length=ROUTES_LIMIT)] = ()
+    only_routes: Annotated[tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=64)] | None = Field(
+        default=None, description="spec.virtualService.routes when this was found; an edit of it waits for the next rollout."
+    )
 
 
 class StepStatus(Model):

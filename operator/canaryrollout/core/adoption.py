@@ -1,13 +1,15 @@
 """Which version serves now, and what a rollout finds in the mesh when it begins."""
 
 from canaryrollout.api.spec import CanaryRolloutSpec
-from canaryrollout.api.status import ROUTES_LIMIT, Routing
+from canaryrollout.api.status import ROUTES_LIMIT, RouteRecord, Routing
 from canaryrollout.core import destination_rules as dr
+from canaryrollout.core import route_rule
 from canaryrollout.core import virtual_services as vs
+from canaryrollout.core.opaque_routes import opaque_destinations
 from canaryrollout.core.preflight import inputs
 from canaryrollout.core.preflight.inputs import Input, rule_of
 from canaryrollout.core.preflight.structure import subset_mismatch
-from canaryrollout.core.snapshot import Problem
+from canaryrollout.core.snapshot import Problem, Raw
 
 
 def serving_version(given: Input) -> str | Problem:
@@ -31,7 +33,7 @@ def find_stable(given: Input) -> str | Problem:
 
 def _routed_version(given: Input) -> str | Problem | None:
     service = inputs.chosen_virtual_service(given)
-    live = vs.live_subsets(service, given.host) if service else set()
+    live = vs.live_subsets(service, given.host, given.spec.virtual_service.routes) if service else set()
     if not live or live == {""}:
         return None
     rule = rule_of(given)
@@ -73,7 +75,7 @@ def _subset(given: Input, version: str) -> tuple[str, bool]:
 def _serving_subset(given: Input, version: str) -> tuple[str, bool]:
     """As above; of several subsets for the version, the one that routes use."""
     service = inputs.chosen_virtual_service(given)
-    for name in sorted(vs.live_subsets(service, given.host)) if service else ():
+    for name in sorted(vs.live_subsets(service, given.host, given.spec.virtual_service.routes)) if service else ():
         if dr.version_of(rule_of(given), given.spec.version_label, name) == version:
             return name, False
     return _subset(given, version)
@@ -128,33 +130,90 @@ def begin(given: Input, routing: Routing, stable: str) -> Routing | Problem:
 
 
 def _with_routes(given: Input, routing: Routing) -> Routing | Problem:
+    routing = routing.model_copy(update={"only_routes": given.spec.virtual_service.routes})
     service = inputs.chosen_virtual_service(given)
     if service is None:
-        # A VirtualService of our own is a single route named "primary" that starts at stable.
-        own = vs.new_virtual_service(routing.virtual_service, given.namespace, given.host, routing.stable_subset)
-        records = vs.moving_routes(own, given.host, routing.stable_subset, routing.canary_subset)
-        return routing.model_copy(update={"routes": records})
-    records = vs.moving_routes(service, given.host, routing.stable_subset, routing.canary_subset)
-    if not records:
-        return Problem(
-            "NoMovableRoute",
-            f"no HTTP route of VirtualService {routing.virtual_service!r} sends the service's traffic to subset "
-            f"{routing.stable_subset!r} alone: routes pinned to other subsets do not move",
-        )
+        # A VirtualService of our own is a single route that starts at stable.
+        service = vs.new_virtual_service(routing.virtual_service, given.namespace, given.host, routing.stable_subset)
+    stable, canary, only = routing.stable_subset, routing.canary_subset, routing.only_routes
+    verdicts = route_rule.explain_routes(service, given.host, stable, canary, only)
+    records = route_rule.moving_routes(service, given.host, stable, canary, only)
+    problem = (
+        _listed_problem(routing, verdicts)
+        or _none_moves(routing, verdicts)
+        or _records_problem(given, routing, service, records)
+        or _opaque_problem(given, routing)
+    )
+    return problem or routing.model_copy(update={"routes": records})
+
+
+def _listed_problem(routing: Routing, verdicts: tuple[route_rule.RouteVerdict, ...]) -> Problem | None:
+    """Every route that the spec names must exist and be one that moves."""
+    name = routing.virtual_service
+    known = {verdict.name for verdict in verdicts if verdict.name}
+    for wanted in routing.only_routes or ():
+        if wanted not in known:
+            there = f"those that have a name are {', '.join(sorted(known))}" if known else "none of its routes has a name"
+            return Problem(
+                "RouteNotFound",
+                f"spec.virtualService.routes names {wanted!r}, but VirtualService {name!r} has no HTTP route of that name ({there}): "
+                "correct the list",
+            )
+        fixed = next((verdict for verdict in verdicts if verdict.name == wanted and not verdict.moves), None)
+        if fixed is not None:
+            return Problem(
+                "RouteNotMovable",
+                f"spec.virtualService.routes names {wanted!r}, but that route of VirtualService {name!r} {fixed.explanation}: "
+                f"take it off the list, or send its traffic to subset {routing.stable_subset!r}",
+            )
+    return None
+
+
+def _none_moves(routing: Routing, verdicts: tuple[route_rule.RouteVerdict, ...]) -> Problem | None:
+    if any(verdict.moves for verdict in verdicts):
+        return None
+    told = "; ".join(f"{verdict.label} {verdict.explanation}" for verdict in verdicts[:_ROUTES_TOLD])
+    more = f"; and {len(verdicts) - _ROUTES_TOLD} more" if len(verdicts) > _ROUTES_TOLD else ""
+    return Problem(
+        "NoMovableRoute",
+        f"no HTTP route of VirtualService {routing.virtual_service!r} sends the service's traffic to subset "
+        f"{routing.stable_subset!r}, or to it and the version in spec.version: {told}{more}",
+    )
+
+
+_ROUTES_TOLD = 5
+
+
+def _records_problem(given: Input, routing: Routing, service: Raw, records: tuple[RouteRecord, ...]) -> Problem | None:
+    """What moves must be few enough to remember, and such that it can be given back."""
     if len(records) > ROUTES_LIMIT:
         return Problem(
             "TooManyRoutes",
             f"{len(records)} HTTP routes of VirtualService {routing.virtual_service!r} send traffic to {given.spec.service!r}, "
             f"more than the {ROUTES_LIMIT} that can be kept track of: split it, or merge routes",
         )
-    repeated = vs.repeated_destination(service, given.host, records, routing.stable_subset)
+    repeated = route_rule.repeated_destination(service, given.host, records, routing.stable_subset)
     if repeated is not None:
         return Problem(
             "RepeatedDestination",
             f"a route of VirtualService {routing.virtual_service!r} has several destinations for subset {repeated!r}, whose weights "
             "could not be given back as they were: leave one",
         )
-    return routing.model_copy(update={"routes": records})
+    return None
+
+
+def _opaque_problem(given: Input, routing: Routing) -> Problem | None:
+    """A TCP or TLS route on stable's subset would keep its connections there when stable is retired."""
+    for service in given.snapshot.mesh.virtual_services:
+        for found in opaque_destinations(service, given.host):
+            if found.subset == routing.stable_subset:
+                return Problem(
+                    "OpaqueRouteOnStable",
+                    f"{found.path} of VirtualService {found.virtual_service!r} sends TCP or TLS connections to subset {found.subset!r}, "
+                    "which no HTTP metric counts: they would neither move nor be judged, and lose their endpoints when that version "
+                    "goes: give the route a destination without a subset, or a subset that selects more than one version",
+                )
+    return None
 
 
 def next_step(spec: CanaryRolloutSpec, weight: int) -> tuple[int, int] | None:

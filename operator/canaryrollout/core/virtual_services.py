@@ -1,18 +1,17 @@
-"""Weighted routes: which of them move, what their destinations become, everything else untouched.
+"""Weighted routes: reading them, and what the destinations of those that move become; everything else untouched.
 
-The written rule: a route moves when all of the service's traffic in it goes to stable (or to stable and the canary). A
-route that somebody pinned to the canary or to another version stays as it is. Destinations of other services in the same
-route keep their weights; ours are scaled inside the service's share.
+Which routes move is core.route_rule. Destinations of other services in the same route keep their weights; ours are scaled inside
+the service's share.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from canaryrollout.api.status import RouteRecord, Routing
+from canaryrollout.api.status import RouteRecord
 from canaryrollout.core.decision import Operation
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.snapshot import Raw
@@ -85,10 +84,12 @@ def subset_of(entry: Entry) -> str:
     return str(entry.get("destination", {}).get("subset") or "")
 
 
-def live_subsets(virtual_service: Raw, host: ServiceHost) -> set[str]:
-    """Every subset ("" for the plain host) that gets traffic of the service in some route."""
+def live_subsets(virtual_service: Raw, host: ServiceHost, names: tuple[str, ...] | None = None) -> set[str]:
+    """Every subset ("" for the plain host) that gets traffic of the service in some route (of those names; None: in any)."""
     live = set()
     for route in http_routes(virtual_service):
+        if names is not None and route.get("name") not in names:
+            continue
         entries = list(route.get("route") or [])
         live |= {subset_of(entry) for _, entry in service_entries(virtual_service, route, host) if weight_of(entry, entries) > 0}
     return live
@@ -116,59 +117,6 @@ def claims_host(virtual_service: Raw, host: ServiceHost) -> bool:
     """Whether the VirtualService applies to the service's own host inside the mesh (two such are not merged by Istio)."""
     hosts = virtual_service.get("spec", {}).get("hosts") or []
     return in_mesh(virtual_service) and any(host.matches(name, virtual_service["metadata"]["namespace"]) for name in hosts)
-
-
-def moving_routes(virtual_service: Raw, host: ServiceHost, stable: str, canary: str) -> tuple[RouteRecord, ...]:
-    """The routes that a rollout from subset `stable` to subset `canary` moves, as found now."""
-    records = []
-    for key, entries, ours in _keyed_routes(virtual_service, host):
-        live = {subset_of(entry) for _, entry in ours if weight_of(entry, entries) > 0}
-        if live and live <= {stable, canary, ""} and live & {stable, ""}:
-            records.append(_record(key, entries, ours, canary))
-    return tuple(records)
-
-
-def repeated_destination(virtual_service: Raw, host: ServiceHost, records: tuple[RouteRecord, ...], stable: str) -> str | None:
-    """A subset that some moving route names more than once."""
-    moving = {record.key for record in records}
-    for key, _, ours in _keyed_routes(virtual_service, host):
-        named = [subset_of(entry) or stable for _, entry in ours] if key in moving else []
-        repeated = next((subset for subset in named if named.count(subset) > 1), None)
-        if repeated is not None:
-            return repeated
-    return None
-
-
-def tracked_routes(virtual_service: Raw, host: ServiceHost, routing: Routing) -> tuple[RouteRecord, ...]:
-    """The recorded routes that are still there, and those that came up since: new ones that move by the same rule, and renamed
-    or re-matched ones, which would otherwise keep the canary's share through a rollback."""
-    stable, canary, keys = routing.stable_subset, routing.canary_subset, set(route_keys(virtual_service))
-    kept = {record.key: record for record in routing.routes if record.key in keys}
-    fresh = {record.key: record for record in moving_routes(virtual_service, host, stable, canary) if record.key not in kept}
-    if len(kept) < len(routing.routes):
-        # The missing one may be all on the canary by now; stable's destination tells it from a pinned route.
-        for key, entries, ours in _keyed_routes(virtual_service, host):
-            if key not in kept and {stable, canary} <= {subset_of(entry) for _, entry in ours}:
-                fresh.setdefault(key, _record(key, entries, ours, canary))
-    # A destination of a subset that the operator added cannot be older than the rollout.
-    added = (record.model_copy(update={"added": record.added or routing.added_canary_subset}) for record in fresh.values())
-    return (*kept.values(), *added)
-
-
-def _keyed_routes(virtual_service: Raw, host: ServiceHost) -> Iterator[tuple[str, list[Entry], list[tuple[int, Entry]]]]:
-    """(key, destinations, those of the service) of every HTTP route."""
-    for key, route in zip(route_keys(virtual_service), http_routes(virtual_service), strict=True):
-        yield key, list(route.get("route") or []), service_entries(virtual_service, route, host)
-
-
-def _record(key: str, entries: list[Entry], ours: list[tuple[int, Entry]], canary: str) -> RouteRecord:
-    present = {subset_of(entry) for _, entry in ours}
-    return RouteRecord(
-        key=key,
-        added=bool(canary) and canary not in present,
-        weightless=len(entries) == 1 and "weight" not in entries[0],
-        narrowed=any(not subset_of(entry) and weight_of(entry, entries) > 0 for _, entry in ours),
-    )
 
 
 def desired_entries(entries: list[Entry], ours: list[tuple[int, Entry]], record: RouteRecord, split: Split) -> list[dict[str, Any]]:

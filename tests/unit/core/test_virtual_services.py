@@ -9,6 +9,7 @@ from canaryrollout.api.status import RouteRecord
 from canaryrollout.core import envoy_routes
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.route_rule import moving_routes
 from hypothesis import given
 from hypothesis import strategies as st
 from world import NAMESPACE, destination, virtual_service
@@ -18,7 +19,7 @@ HOST = ServiceHost("reviews", NAMESPACE)
 
 def moved(service: dict[str, Any], split: vs.Split, records: tuple[RouteRecord, ...] | None = None) -> dict[str, Any]:
     """The VirtualService after the split's operations."""
-    records = vs.moving_routes(service, HOST, split.stable, split.canary) if records is None else records
+    records = moving_routes(service, HOST, split.stable, split.canary) if records is None else records
     return dict(jsonpatch.apply_patch(service, vs.split_operations(service, HOST, records, split)))
 
 
@@ -42,7 +43,7 @@ def at(weight: int, *, keep_canary: bool = True, keep_stable: bool = True) -> vs
     ],
 )
 def test_a_route_moves_only_if_all_of_the_services_traffic_goes_to_stable_or_canary(entries: list[Any], moves: bool) -> None:
-    assert bool(vs.moving_routes(virtual_service([{"route": entries}]), HOST, "v1", "v2")) is moves
+    assert bool(moving_routes(virtual_service([{"route": entries}]), HOST, "v1", "v2")) is moves
 
 
 def test_a_copied_destination_keeps_port_and_headers() -> None:
@@ -65,28 +66,28 @@ def test_other_services_in_the_route_keep_their_share() -> None:
 def test_a_rollback_gives_back_exactly_what_the_user_wrote() -> None:
     for route in ([destination("v1")], [destination("v1", 100)], [destination("v1", 100), destination("v2", 0)]):
         before = virtual_service([{"name": "main", "route": route, "timeout": "3s"}])
-        records = vs.moving_routes(before, HOST, "v1", "v2")
+        records = moving_routes(before, HOST, "v1", "v2")
         after = moved(moved(copy.deepcopy(before), at(25), records), at(0, keep_canary=False), records)
         assert after == before
 
 
 def test_a_promotion_leaves_as_many_destinations_as_there_were() -> None:
     before = virtual_service([{"route": [destination("v1")]}])
-    records = vs.moving_routes(before, HOST, "v1", "v2")
+    records = moving_routes(before, HOST, "v1", "v2")
     after = moved(moved(before, at(100), records), at(100, keep_stable=False), records)
     assert after["spec"]["http"][0]["route"] == [destination("v2")]
 
 
 def test_a_rollback_after_stable_left_the_routes_brings_it_back() -> None:
     before = virtual_service([{"route": [destination("v1")]}])
-    records = vs.moving_routes(before, HOST, "v1", "v2")
+    records = moving_routes(before, HOST, "v1", "v2")
     promoted = moved(moved(before, at(100), records), at(100, keep_stable=False), records)
     assert moved(promoted, at(0, keep_canary=False), records) == before
 
 
 def test_a_reordered_virtual_service_is_still_edited_at_the_right_route() -> None:
     named = {"name": "main", "route": [destination("v1")]}
-    records = vs.moving_routes(virtual_service([named]), HOST, "v1", "v2")
+    records = moving_routes(virtual_service([named]), HOST, "v1", "v2")
     shifted = virtual_service([{"name": "new", "match": [{"uri": {"prefix": "/x"}}], "route": [destination("v1")]}, named])
     after = moved(shifted, at(10), records)
     assert after["spec"]["http"][0] == shifted["spec"]["http"][0]
@@ -95,7 +96,7 @@ def test_a_reordered_virtual_service_is_still_edited_at_the_right_route() -> Non
 
 def test_every_write_names_what_it_expects_to_find() -> None:
     service = virtual_service([{"name": "main", "route": [destination("v1")]}])
-    operations = vs.split_operations(service, HOST, vs.moving_routes(service, HOST, "v1", "v2"), at(5))
+    operations = vs.split_operations(service, HOST, moving_routes(service, HOST, "v1", "v2"), at(5))
     assert [(o["op"], o["path"]) for o in operations] == [
         ("test", "/metadata/resourceVersion"),
         ("test", "/spec/http/0/name"),
@@ -167,7 +168,7 @@ def foreign_part(service: dict[str, Any], records: tuple[RouteRecord, ...]) -> d
 
 @given(services, st.integers(0, 100))
 def test_whatever_the_virtual_service_only_our_weights_change_and_totals_stand(service: dict[str, Any], weight: int) -> None:
-    records = vs.moving_routes(service, HOST, "v1", "v2")
+    records = moving_routes(service, HOST, "v1", "v2")
     after = moved(copy.deepcopy(service), at(weight), records)
     assert foreign_part(after, records) == foreign_part(service, records)
     for before_route, after_route in zip(vs.http_routes(service), vs.http_routes(after), strict=True):
@@ -177,8 +178,8 @@ def test_whatever_the_virtual_service_only_our_weights_change_and_totals_stand(s
 
 @given(services, st.lists(st.integers(1, 100), min_size=1, max_size=4))
 def test_whatever_was_done_a_rollback_restores_the_narrowed_routes(service: dict[str, Any], weights: list[int]) -> None:
-    narrowed = moved(copy.deepcopy(service), vs.Split("v1", "v2", 0, keep_canary=True), vs.moving_routes(service, HOST, "v1", ""))
-    records = vs.moving_routes(narrowed, HOST, "v1", "v2")
+    narrowed = moved(copy.deepcopy(service), vs.Split("v1", "v2", 0, keep_canary=True), moving_routes(service, HOST, "v1", ""))
+    records = moving_routes(narrowed, HOST, "v1", "v2")
     live = vs.live_subsets(narrowed, HOST)
     if "v2" in live:
         return

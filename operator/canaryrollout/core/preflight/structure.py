@@ -2,6 +2,7 @@
 
 from canaryrollout.core import destination_rules as dr
 from canaryrollout.core import virtual_services as vs
+from canaryrollout.core.opaque_routes import opaque_destinations
 from canaryrollout.core.preflight.inputs import (
     Input,
     candidates,
@@ -62,6 +63,12 @@ def virtual_service_is_clear(given: Input) -> Problem | None:
             "DuplicateVirtualService",
             f"VirtualService {wanted!r} does not exist, and {claiming[0]!r} already claims host {given.host.fqdn}; sidecars would not use "
             "a second one: correct spec.virtualService.name",
+        )
+    if existing is not None and not vs.routes_service(existing, given.host) and opaque_destinations(existing, given.host):
+        return Problem(
+            "OnlyOpaqueRoutes",
+            f"VirtualService {existing['metadata']['name']!r} routes {given.spec.service!r} by TCP or TLS routes alone, which no HTTP "
+            "metric counts, so that no version could be judged: serve it by HTTP routes, or shift its traffic by other means",
         )
     if existing is not None and not vs.routes_service(existing, given.host):
         return Problem(
