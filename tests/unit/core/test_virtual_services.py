@@ -193,7 +193,7 @@ def test_whatever_was_done_a_rollback_restores_the_narrowed_routes(service: dict
 
 def test_a_route_that_somebody_sent_to_yet_another_version_is_brought_back_whole() -> None:
     before = virtual_service([{"name": "main", "route": [destination("v1", 90), destination("v2", 10)]}])
-    records = vs.moving_routes(before, HOST, "v1", "v2")
+    records = moving_routes(before, HOST, "v1", "v2")
     lone = virtual_service([{"name": "main", "route": [{**destination("v0"), "headers": {"request": {"set": {"a": "b"}}}}]}])
     assert [(e["destination"]["subset"], e["weight"]) for e in moved(lone, at(10), records)["spec"]["http"][0]["route"]] == [
         ("v1", 90),
