@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -152,6 +153,33 @@ class KubeClient:
         answer = await self._call("POST", SERVICEACCOUNTS.path(namespace, service_account, "token"), body=body)
         status = answer["status"]
         return status["token"], datetime.fromisoformat(status["expirationTimestamp"]).timestamp()
+
+    @asynccontextmanager
+    async def websocket(self, path: str, query: Mapping[str, str], protocol: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket to a streaming subresource. The caller bounds the time; what it raises in the meantime passes through."""
+        url = f"{self._api.configuration.host}{path}?{urlencode(query)}"
+        headers = {"User-Agent": self._user_agent}
+        transport = self._api.rest_client
+        if transport.pool_manager is None:
+            transport.pool_manager = transport._create_pool_manager()
+        try:
+            await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
+            socket = await transport.pool_manager.ws_connect(
+                url,
+                headers=headers,
+                protocols=(protocol,),
+                proxy=transport.proxy,
+                proxy_headers=transport.proxy_headers,
+                server_hostname=self._api.configuration.tls_server_name,
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            raise api_error(error.status, b"", {}, json_patch=False) from error
+        except (aiohttp.ClientError, OSError, ConfigException) as error:
+            raise Unavailable(0, type(error).__name__, f"GET {path}: {error}") from error
+        try:
+            yield socket
+        finally:
+            await socket.close()
 
     async def _call(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, content_type: str = _JSON
