@@ -1,7 +1,7 @@
-"""Reading istiod's debug answers: /debug/syncz and /debug/config_dump, of which only what concerns one host is kept.
+"""Reading istiod's debug answers (/debug/syncz, /debug/config_dump) and Envoy's admin's (/config_dump): what concerns one host.
 
-The formats are those of Go's encoding/json (syncz) and protojson (config dumps). A dump of a large mesh has tens of megabytes,
-so its elements are decoded and dropped one by one.
+The formats are those of Go's encoding/json (syncz) and of protobuf's JSON (config dumps). A dump of a large mesh has tens of
+megabytes, so its elements are decoded and dropped one by one.
 """
 
 import json
@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from canaryrollout.core.envoy_view import Message, Routes, clusters_of, part, read_routes
 from canaryrollout.core.snapshot import Expectation
-from canaryrollout.core.sync import Connection, Generated, Split, Watched, push_number
+from canaryrollout.core.sync import Connection, Generated, Watched, push_number
 
 _TYPES = {
     "type.googleapis.com/envoy.config.cluster.v3.Cluster": "clusters",
@@ -45,14 +46,31 @@ def read_dump(body: bytes, expectation: Expectation) -> Generated:
     version = _VERSION.search(text)
     if version is None or "ClustersConfigDump" not in text:
         raise ValueError("/debug/config_dump is no config dump")
-    clusters = frozenset(
-        (port, subset)
-        for item in _elements(text, "dynamicActiveClusters")
-        for host, port, subset in _cluster(str(item["cluster"].get("name", "")))
-        if host == expectation.host
-    )
-    splits, defaults = _splits(text, expectation)
-    return Generated(push_number(version[1]), splits, defaults, clusters)
+    clusters = clusters_of((_cluster_name(item) for item in _elements(text, "dynamicActiveClusters")), expectation.host)
+    routes = read_routes((item.get("routeConfig") or {} for item in _elements(text, "dynamicRouteConfigs")), expectation)
+    return Generated(push_number(version[1]), routes.all_splits, routes.defaults, clusters)
+
+
+def read_admin_routes(body: bytes, expectation: Expectation) -> Routes:
+    """The routes in an Envoy's /config_dump?resource=dynamic_route_configs. Raises ValueError."""
+    return read_routes((part(item, "route_config") or {} for item in _configs(body)), expectation)
+
+
+def read_admin_clusters(body: bytes) -> list[str]:
+    """The names of the clusters in an Envoy's /config_dump?resource=dynamic_active_clusters. Raises ValueError."""
+    return [_cluster_name(item) for item in _configs(body)]
+
+
+def _configs(body: bytes) -> Iterator[dict[str, Any]]:
+    """What one resource of Envoy's dump holds; the array is left out where it is empty."""
+    text = body.decode()
+    if not text.lstrip().startswith("{"):
+        raise ValueError("/config_dump is no config dump")
+    return _elements(text, "configs")
+
+
+def _cluster_name(item: Message) -> str:
+    return str((item.get("cluster") or {}).get("name", ""))
 
 
 def _elements(text: str, name: str) -> Iterator[dict[str, Any]]:
@@ -67,44 +85,3 @@ def _elements(text: str, name: str) -> Iterator[dict[str, Any]]:
 def _skip(text: str, position: int) -> int:
     match = _SEPARATORS.match(text, position)
     return match.end() if match else position
-
-
-def _cluster(name: str) -> list[tuple[str, int, str]]:
-    """(host, port, subset) of "outbound|PORT|SUBSET|HOST"; empty for other clusters."""
-    parts = name.split("|")
-    return [(parts[3], int(parts[1]), parts[2])] if len(parts) == 4 and parts[0] == "outbound" and parts[1].isdecimal() else []
-
-
-def _splits(text: str, expectation: Expectation) -> tuple[frozenset[Split], bool]:
-    """The splits that our VirtualService produced, and whether Istio's default routes to the host are there."""
-    # The API version in it is that in which the object was read (v1, v1beta1 or v1alpha3).
-    suffix = f"/namespaces/{expectation.namespace}/virtual-service/{expectation.virtual_service}"
-    ours: set[Split] = set()
-    defaults = False
-    for item in _elements(text, "dynamicRouteConfigs"):
-        for route in _routes(item):
-            split = _split(route.get("route") or {})
-            if not any(host == expectation.host for host, _, _ in split):
-                continue
-            source = (((route.get("metadata") or {}).get("filterMetadata") or {}).get("istio") or {}).get("config", "")
-            if str(source).endswith(suffix):
-                ours.add(split)
-            elif not source:
-                defaults = True
-    return frozenset(ours), defaults
-
-
-def _routes(item: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for host in (item.get("routeConfig") or {}).get("virtualHosts") or []:
-        yield from host.get("routes") or []
-
-
-def _split(action: Mapping[str, Any]) -> Split:
-    """Istio leaves destinations of weight 0 out where others remain, and writes a single one without weights."""
-    weighted = (action.get("weightedClusters") or {}).get("clusters")
-    entries = weighted if weighted else [{"name": action.get("cluster", ""), "weight": 100}]
-    found: list[tuple[str, str, int]] = []
-    for entry in entries:
-        weight = int(entry.get("weight") or 0)
-        found += [(host, subset, weight) for host, _, subset in _cluster(str(entry.get("name", ""))) if weight > 0]
-    return tuple(sorted(found))
