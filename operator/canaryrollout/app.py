@@ -28,6 +28,7 @@ from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.config import ConfigError
 from canaryrollout.kube.errors import ApiError
 from canaryrollout.kube.resources import CANARYROLLOUTS
+from canaryrollout.mesh.envoy_verify import EnvoyVerifier
 from canaryrollout.mesh.proxy_sync import IstiodSyncProver
 from canaryrollout.metrics.custom import TemplatesError, read_templates, resolve
 from canaryrollout.metrics.endpoint import COMPLETE_ANSWERS, PrometheusEndpoint
@@ -91,8 +92,8 @@ class OperatorProcess:
         self._age = handlers.WatchAge()
         self._directory = Directory()
         machine = _machine_settings(settings)
-        prover = IstiodSyncProver(kube, settings.istio, namespaces=settings.namespaces_with_proxies)
-        self._prover = prover
+        self._istiods = IstiodSyncProver(kube, settings.istio, namespaces=settings.namespaces_with_proxies)
+        self._prover = prover = EnvoyVerifier(kube, self._istiods, settings.istio.proxy_admin_port)
         self._prometheus = PrometheusClient(_endpoint(settings.prometheus), self._count_query)
         provider = IstioPrometheus(
             self._prometheus,
@@ -206,6 +207,7 @@ class OperatorProcess:
             await self._lag.stop()
             await self._prometheus.close()
             await self._prover.close()
+            await self._istiods.close()
 
     def _watch_age(self) -> float | None:
         """Without any CanaryRollout there is nothing whose events could be missed."""

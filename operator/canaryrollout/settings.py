@@ -131,6 +131,9 @@ class IstioSettings(Group):
         default="app=istiod", description="Label selector of the istiod pods, of all revisions."
     )
     debug_port: Port = Field(default=15014, description="Port of istiod's debug endpoints.")
+    proxy_admin_port: Port = Field(
+        default=15000, description="Port of the proxies' admin interface, on their localhost (proxyAdminPort); for spec.sync.verify: envoy."
+    )
     reader_service_account: Name = Field(
         default="canaryrollout-mesh-reader",
         description="ServiceAccount without rights in the root namespace for which the operator requests tokens to ask istiod.",

@@ -90,6 +90,18 @@ app.kubernetes.io/part-of: canaryrollout
 - apiGroups: ["", events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- include "canaryrollout.verifyRule" . }}
+{{- end }}
+
+{{/*
+Reading Envoys' admin interface. The API server knows a port-forward over a WebSocket as get, from Kubernetes 1.35 on as create too.
+*/}}
+{{- define "canaryrollout.verifyRule" -}}
+{{- if .Values.istio.verifyEnvoys }}
+- apiGroups: [""]
+  resources: [pods/portforward]
+  verbs: [get, create]
+{{- end }}
 {{- end }}
 
 {{/* What lies around the rollouts' own objects: preflight looks at it, nothing of it is ever written. */}}

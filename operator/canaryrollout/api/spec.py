@@ -64,7 +64,14 @@ class Step(Model):
 
 
 class Sync(Model):
-    """How the acknowledgement of the proxies is waited for."""
+    """What the proxies have to prove, and how long it is waited for."""
+
+    verify: Literal["acknowledged", "envoy"] = Field(
+        default="acknowledged",
+        description="acknowledged: every relevant proxy has acknowledged what istiod is known to generate. "
+        "envoy: besides, all gateways' Envoys and a sample of the sidecars' are read and must have it; "
+        "the operator needs the chart's istio.verifyEnvoys for that.",
+    )
 
     timeout: Duration = Field(
         default="60s", validate_default=True, description="How long proxies may take to acknowledge a change before onTimeout applies."

@@ -141,6 +141,7 @@ class ProxySummary(Model):
 
     total: int = 0
     synced: int = 0
+    envoys_read: int = Field(default=0, description="Envoys that were read besides and have it (spec.sync.verify: envoy).")
     lagging: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=10)] = ()
 
 

@@ -9,7 +9,7 @@ from canaryrollout.core import adoption
 from canaryrollout.core.context import COUNTED, Context
 from canaryrollout.core.guards import start_problem
 from canaryrollout.core.snapshot import Problem
-from canaryrollout.core.sync_wording import lagging_summary
+from canaryrollout.core.sync_wording import envoys_read, lagging_summary
 from canaryrollout.core.transitions import failure_reason
 from canaryrollout.core.verdict import Fail, Pass, Verdict
 
@@ -165,7 +165,8 @@ def _sync(context: Context) -> State | None:
     if sync.problem is not None:
         return "Unknown", sync.problem.reason, sync.problem.message
     if sync.in_sync and context.settled:
-        return "True", "Acknowledged", f"{len(sync.proxies)} of {len(sync.proxies)} proxies acknowledged the configuration"
+        told = f"{len(sync.proxies)} of {len(sync.proxies)} proxies acknowledged the configuration"
+        return ("True", "Acknowledged", told) if sync.envoys is None else ("True", "Verified", f"{told}; {envoys_read(sync.envoys)}")
     reason = next((f"Proxy{proxy.state.value}" for proxy in sync.lagging), "NotGenerated")
     return "False", reason, lagging_summary(context)
 
@@ -175,7 +176,8 @@ def _proxies(context: Context) -> dict[str, object]:
     if sync is None or sync.problem is not None:
         return {}
     lagging = tuple(f"{p.proxy}: {p.state.value}{' ' + p.detail if p.detail else ''}"[:512] for p in sync.lagging[:LAGGING_NAMED])
-    summary = ProxySummary(total=len(sync.proxies), synced=len(sync.proxies) - len(sync.lagging), lagging=lagging)
+    read = sync.envoys.total if sync.envoys is not None and sync.in_sync else 0
+    summary = ProxySummary(total=len(sync.proxies), synced=len(sync.proxies) - len(sync.lagging), envoys_read=read, lagging=lagging)
     known = set(context.status.relevant_workloads) | set(sync.workloads)
     return {"proxies": summary, "relevant_workloads": tuple(sorted(known))[:1000]}
 

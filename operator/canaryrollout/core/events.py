@@ -34,10 +34,16 @@ def transition_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -
         return (EmitEvent("Drifted", text, warning=True),)
     if after.phase in _TOLD:
         reason, template = _TOLD[after.phase]
-        return (EmitEvent(reason, template.format(**words)),)
+        return (EmitEvent(reason, template.format(**words) + (_read(after) if after.phase is Phase.ANALYSING else "")),)
     if after.phase in _WARNED:
         return (EmitEvent(_WARNED[after.phase], rollout.explanation if rollout else "", warning=True),)
     return _arrivals(before, after)
+
+
+def _read(status: CanaryRolloutStatus) -> str:
+    """How many Envoys a step's proof rests on besides, where any were read."""
+    count = status.proxies.envoys_read if status.proxies is not None else 0
+    return f"; {count} Envoys were read and have it" if count else ""
 
 
 def forecast_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:

@@ -14,6 +14,7 @@ FAILURES = frozenset(
         "CustomMetric",
         "SyncTimedOut",
         "ProxyRejected",
+        "ProxyDiffers",
         "Inconclusive",
     }
 )

@@ -35,6 +35,8 @@ class Target:
     """Subset policies to set after the routes are proved."""
     drop_subset: str = ""
     """Subset to remove after the routes are proved."""
+    verify: bool = True
+    """Whether Envoys are read where the spec asks for it. Not for a deletion: it must not hang on that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,10 @@ def target_of(status: CanaryRolloutStatus, spec: CanaryRolloutSpec, routing: Rou
         return Target(
             split, (dr.SubsetTarget(routing.canary_subset, rollout.version),), write_routes=True, dress=(undressed,), drop_subset=retired
         )
-    split = vs.Split(routing.stable_subset, routing.canary_subset, 0, keep_canary=False)
+    split, verify = vs.Split(routing.stable_subset, routing.canary_subset, 0, keep_canary=False), phase is not Phase.RESTORING
     if routing.added_canary_subset:
-        return Target(split, (kept,), write_routes=True, drop_subset=routing.canary_subset)
-    return Target(split, (kept,), write_routes=True, dress=(undressed,))
+        return Target(split, (kept,), write_routes=True, drop_subset=routing.canary_subset, verify=verify)
+    return Target(split, (kept,), write_routes=True, dress=(undressed,), verify=verify)
 
 
 def make_plan(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: ServiceHost, mesh: MeshObjects) -> MeshPlan:
@@ -94,7 +96,8 @@ def make_plan(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: S
     label = routing.version_label or spec.version_label
     subsets = _subset_write(target, routing, label, host, rule)
     wanted = tuple(subset.name for subset in target.subsets)
-    clusters = Expectation(host.namespace, host.fqdn, routing.virtual_service, wanted, revision=_revision(rule))
+    verify = target.verify and spec.sync.verify == "envoy"
+    clusters = Expectation(host.namespace, host.fqdn, routing.virtual_service, wanted, revision=_revision(rule), verify=verify)
     if not target.write_routes:
         return MeshPlan(subsets, clusters, None, None, None)
     routes = _route_write(target, routing, host, service)

@@ -55,7 +55,9 @@ class ProxyState(StrEnum):
     REJECTED = "Rejected"
     """The proxy answered with a NACK; `detail` carries its own error."""
     UNKNOWN = "Unknown"
-    """Runs, but no istiod lists it (cut off from the control plane): it may serve anything."""
+    """Runs, but no istiod lists it (cut off from the control plane), or its Envoy cannot be read: it may serve anything."""
+    DIFFERS = "Differs"
+    """Acknowledged, but its Envoy was read and has something else; `detail` says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class ProxyStatus:
     state: ProxyState
     istiod: str = ""
     detail: str = ""
+    kind: str = ""
+    """sidecar or router; "" where no istiod lists it."""
+    workload: str = ""
+    """"NAMESPACE/WORKLOAD", on which what istiod generates for it depends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,22 @@ class Expectation:
     """Whether the VirtualService applies to sidecars (gateway "mesh"), so that they must not keep default routes."""
     visible_in: tuple[str, ...] = ()
     """Namespaces that may see the VirtualService (exportTo); empty: all."""
+    verify: bool = False
+    """Whether a sample of the Envoys has to be read as well: their acknowledgement alone is no proof then."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoysRead:
+    """How many Envoys a report rests on, beyond acknowledgements: all gateways, a sample of the sidecars."""
+
+    gateways: int
+    sidecars: int
+    of_sidecars: int
+
+    @property
+    def total(self) -> int:
+        """All that were read."""
+        return self.gateways + self.sidecars
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +128,25 @@ class SyncReport:
     """"NAMESPACE/WORKLOAD" whose proxies are relevant; persisted, so that a proxy that vanishes from istiod stays expected."""
     problem: Problem | None = None
     """Set when the question could not be answered at all (istiod unreachable, debug access refused)."""
+    envoys: EnvoysRead | None = None
+    """The Envoys that were read; None where none was asked for, or the acknowledgements are not complete."""
 
     @property
-    def in_sync(self) -> bool:
-        """True when every relevant proxy has acknowledged what istiod is known to generate."""
+    def acknowledged(self) -> bool:
+        """Whether every relevant proxy has acknowledged what istiod is known to generate, and none was found to differ."""
         return self.problem is None and self.generated and all(p.state is ProxyState.SYNCED for p in self.proxies)
 
     @property
+    def in_sync(self) -> bool:
+        """True when every relevant proxy has acknowledged it and, where that is asked for, the Envoys that were read have it."""
+        return self.acknowledged and (self.envoys is not None or not self.expectation.verify)
+
+    @property
     def lagging(self) -> tuple[ProxyStatus, ...]:
-        """The proxies that hold the proof up, rejected ones first."""
+        """The proxies that hold the proof up, rejected ones first, then those that differ."""
         late = [p for p in self.proxies if p.state is not ProxyState.SYNCED]
-        return tuple(sorted(late, key=lambda p: (p.state is not ProxyState.REJECTED, p.state is not ProxyState.UNKNOWN, p.proxy)))
+        first = (ProxyState.REJECTED, ProxyState.DIFFERS, ProxyState.UNKNOWN)
+        return tuple(sorted(late, key=lambda p: (first.index(p.state) if p.state in first else len(first), p.proxy)))
 
 
 class Reporter(StrEnum):

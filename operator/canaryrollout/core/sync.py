@@ -23,7 +23,7 @@ Limit: with delta xDS a rejected cluster update is forgotten by istiod when the 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from canaryrollout.core.snapshot import Expectation, ProxyState, ProxyStatus, SyncReport
@@ -212,11 +212,11 @@ def judge(
                 continue
             generated = generated and scope is Scope.RELEVANT and view.first is not None
             for connection in members:
-                status = _status(expectation, view, connection, scope)
+                status = replace(_status(expectation, view, connection, scope), kind=connection.kind, workload=name)
                 found[connection.proxy] = min(status, found.get(connection.proxy, status), key=lambda entry: _SEVERITY[entry.state])
     for pod in unlisted:
         if pod.serving and scopes.get(pod.scope) is not Scope.IRRELEVANT:
-            found[pod.proxy] = ProxyStatus(pod.proxy, ProxyState.UNKNOWN, "", NOT_CONNECTED)
+            found[pod.proxy] = ProxyStatus(pod.proxy, ProxyState.UNKNOWN, "", NOT_CONNECTED, workload=pod.scope)
     relevant = {name for name in present if scopes.get(name, Scope.IRRELEVANT) is not Scope.IRRELEVANT}
     relevant |= {name for name in known & present if name not in scopes}
     return SyncReport(expectation, generated, tuple(found[proxy] for proxy in sorted(found)), frozenset(relevant))
@@ -224,7 +224,7 @@ def judge(
 
 NOT_CONNECTED = "not connected to any istiod; it keeps serving its last configuration"
 
-_SEVERITY = {ProxyState.REJECTED: 0, ProxyState.UNKNOWN: 1, ProxyState.PENDING: 2, ProxyState.SYNCED: 3}
+_SEVERITY = {ProxyState.REJECTED: 0, ProxyState.DIFFERS: 1, ProxyState.UNKNOWN: 2, ProxyState.PENDING: 3, ProxyState.SYNCED: 4}
 """A proxy listed twice is moving from one connection to another: the worse one counts."""
 
 

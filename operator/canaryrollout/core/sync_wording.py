@@ -1,19 +1,27 @@
 """What people read about proxies that have not acknowledged a change yet."""
 
 from canaryrollout.core.context import Context
-from canaryrollout.core.snapshot import WRITE_REFUSED, ProxyState
+from canaryrollout.core.snapshot import WRITE_REFUSED, EnvoysRead, ProxyState
 
 
 def sync_reason(context: Context) -> str:
-    """The reason of a failure to acknowledge: a refusal says more than a delay."""
-    lagging = context.snapshot.sync.lagging if context.snapshot.sync else ()
-    return "ProxyRejected" if any(proxy.state is ProxyState.REJECTED for proxy in lagging) else "SyncTimedOut"
+    """The reason of a failed proof: a refusal says more than a difference, and that more than a delay."""
+    found = {proxy.state for proxy in context.snapshot.sync.lagging} if context.snapshot.sync else set()
+    return next((reason for state, reason in _TELLING.items() if state in found), "SyncTimedOut")
+
+
+_TELLING = {ProxyState.REJECTED: "ProxyRejected", ProxyState.DIFFERS: "ProxyDiffers"}
+
+
+def envoys_read(read: EnvoysRead) -> str:
+    """How many Envoys were read and have it."""
+    return f"{read.total} Envoys were read and have it: all {read.gateways} gateways, {read.sidecars} of {read.of_sidecars} sidecars"
 
 
 def sync_explanation(context: Context) -> str:
     """What was waited for in vain."""
-    timeout = f"{context.spec.sync.timeout:g} s"
-    return f"the proxies did not acknowledge the weights within {timeout}: {lagging_summary(context)}"
+    proved = "prove to have" if context.spec.sync.verify == "envoy" else "acknowledge"
+    return f"the proxies did not {proved} the weights within {context.spec.sync.timeout:g} s: {lagging_summary(context)}"
 
 
 def lagging_summary(context: Context, limit: int = 5) -> str:

@@ -330,6 +330,24 @@ def test_a_namespace_that_is_watched_and_has_proxies_gets_one_role() -> None:
     assert not any("-proxies" in key[2] for key in keys)
 
 
+def test_port_forward_is_no_right_of_the_operator_by_default() -> None:
+    for values in ({}, NAMESPACED):
+        assert not any("pods/portforward" in rule["resources"] for rule in rules(render(values), "Role", "ClusterRole"))
+
+
+def test_reading_envoys_adds_port_forward_where_proxies_may_be() -> None:
+    verify = {"istio": {"verifyEnvoys": True}}
+
+    def allowed_in(values: Object) -> set[str | None]:
+        roles = [o for o in rbac_only(render(values)) if o["kind"] in ("Role", "ClusterRole")]
+        forward = {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["get", "create"]}
+        return {o["metadata"].get("namespace") for o in roles if forward in o["rules"]}
+
+    assert allowed_in(verify) == {None}
+    assert allowed_in({**verify, **NAMESPACED}) == {"shop", "search", "gateways"}
+    assert allowed_in({**verify, "watchNamespaces": ["shop"], "proxyNamespaces": ["istio-system"]}) == {"shop", "istio-system"}
+
+
 def test_bindings_name_existing_roles_and_the_operator_s_account() -> None:
     for values in ({}, NAMESPACED, {"serviceAccount": {"name": "robot"}}):
         manifests = rbac_only(render(values))

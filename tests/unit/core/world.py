@@ -17,6 +17,7 @@ from canaryrollout.core.machine import MachineSettings, decide
 from canaryrollout.core.observation import limits
 from canaryrollout.core.snapshot import (
     Counts,
+    EnvoysRead,
     Expectation,
     MeshObjects,
     Poll,
@@ -86,6 +87,8 @@ class World:
     baseline: Baseline | None = None
     lagging: tuple[ProxyStatus, ...] = ()
     istiod_knows: bool = True
+    questions: list[Expectation] = field(default_factory=list)
+    """What the proxies were asked."""
     annotations: dict[str, str] = field(default_factory=dict)
     deleting: bool = False
     service_exists: bool = True
@@ -158,8 +161,10 @@ class World:
 
     def prove(self, expectation: Expectation) -> SyncReport:
         """The proxies' answer."""
+        self.questions.append(expectation)
         proxies = self.lagging or (ProxyStatus("gateway-1.shop", ProxyState.SYNCED, "istiod-0"),)
-        return SyncReport(expectation, generated=self.istiod_knows, proxies=proxies, workloads=frozenset({"shop/gateway"}))
+        read = EnvoysRead(gateways=1, sidecars=3, of_sidecars=40) if expectation.verify else None
+        return SyncReport(expectation, generated=self.istiod_knows, proxies=proxies, workloads=frozenset({"shop/gateway"}), envoys=read)
 
     def poll(self, context: Context) -> Poll | PollFailure | None:
         """The provider's answer, every five seconds, from live weights."""
