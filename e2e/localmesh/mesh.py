@@ -9,7 +9,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from localmesh.credentials import APISERVER_URL, kubeconfig
 from localmesh.endpoints import healthy_endpoints, ready_endpoints
 from localmesh.errors import LocalMeshError
 from localmesh.handles import Envoy, Part, Prometheus, XdsRelay
-from localmesh.kube import MERGE_PATCH, Kube, Object
+from localmesh.kube import MERGE_PATCH, Event, Kube, Object
 from localmesh.load import Load
 from localmesh.podspec import PROXY_CONTAINER
 from localmesh.state import Folder, attached_folder
@@ -83,6 +83,20 @@ class Mesh:
     def patch(self, path: str, change: Object) -> Object:
         """Merge patch of an object."""
         return self.request("PATCH", path, change, MERGE_PATCH)
+
+    def watch(self, path: str) -> AsyncIterator[Event]:
+        """Every change of a collection, for use inside `background`."""
+        return self._kube.watch(path)
+
+    @contextlib.contextmanager
+    def background(self, coroutine: Coroutine[Any, Any, None]) -> Iterator[None]:
+        """Run a coroutine while the block runs; what ends it early is raised at the end of the block."""
+        running = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            yield
+        finally:
+            if not running.cancel():
+                running.result()
 
     def delete(self, path: str) -> None:
         """Delete; no error when it is gone already."""
@@ -236,11 +250,12 @@ class Mesh:
         headers: Mapping[str, str] | None = None,
         version_header: str = "x-reviews-version",
         url: str = "http://reviews/",
+        path: str = "/",
         connection_churn: int = 0,
     ) -> contextlib.AbstractContextManager[Load]:
         """Steady traffic while the block runs.
 
-        By default to productpage through the namespace's ingress gateway; with `via`, the name of a pod, to `url`
+        By default to `path` through the namespace's ingress gateway, which leads to productpage; with `via`, the name of a pod, to `url`
         through that pod's sidecar, as the pod itself would call it. Connections are kept, but for one request in
         `connection_churn` where that is not 0.
         """
@@ -249,7 +264,7 @@ class Mesh:
         if via is not None:
             proxy = f"http://127.0.0.1:{http_proxy_port(self._ip(namespace, via))}"
         else:
-            url, host = self._gateway_url(namespace, app), sample.HOST
+            url, host = urllib.parse.urljoin(self._gateway_url(namespace, app), path), sample.HOST
         return load_generator.running(
             self.folder.shims / "meshkit",
             self.folder.sub("load"),

@@ -21,6 +21,7 @@ from canaryrollout.controller.lease import LeaseElector
 from canaryrollout.controller.observe import Observer
 from canaryrollout.controller.reconciler import Key, Reconciler
 from canaryrollout.controller.recorder import Recorder
+from canaryrollout.controller.revisions import Revisions
 from canaryrollout.controller.surroundings import SurroundingsReader
 from canaryrollout.controller.workqueue import WorkQueue
 from canaryrollout.core.machine import MachineSettings
@@ -100,7 +101,10 @@ class OperatorProcess:
             Sampling(slice_length=settings.prometheus.poll_interval, scrape_interval=settings.prometheus.scrape_interval),
         )
         around = SurroundingsReader(kube, settings.istio.root_namespace, settings.namespaces_with_proxies)
-        observer = Observer(kube, prover, provider, machine, _metric_lookup(settings.metrics), surroundings=around)
+        self._revisions = Revisions()
+        observer = Observer(
+            kube, prover, provider, machine, _metric_lookup(settings.metrics), surroundings=around, revisions=self._revisions
+        )
         effects = Effects(kube, Recorder(kube, settings.identity))
         reconciler = Reconciler(kube, observer, effects, machine, self._metrics)
         self._queue: WorkQueue[Key] = WorkQueue(reconciler.reconcile)
@@ -148,7 +152,7 @@ class OperatorProcess:
         kopf.on.login(registry=registry)(_login)
         kopf.on.startup(registry=registry)(self._started)
         kopf.on.cleanup(registry=registry)(self._cleaned)
-        handlers.register(registry, self._queue, self._directory, self._age)
+        handlers.register(registry, self._queue, self._directory, self._age, self._revisions)
         settings = kopf.OperatorSettings()
         namespaces = self._settings.watch_namespaces
         handlers.configure(settings, namespaced=bool(namespaces))

@@ -26,7 +26,7 @@ class MemoryApi:
         """Store an object as somebody else would."""
         self._revision += 1
         stored = copy.deepcopy(item)
-        stored["metadata"] = {"namespace": NAMESPACE, "uid": f"uid-{stored['metadata']['name']}", **stored["metadata"]}
+        stored["metadata"] = {"namespace": NAMESPACE, "uid": f"uid-{resource.plural}-{stored['metadata']['name']}", **stored["metadata"]}
         stored["metadata"]["resourceVersion"] = str(self._revision)
         self.objects[resource.plural, stored["metadata"]["namespace"], stored["metadata"]["name"]] = stored
         return copy.deepcopy(stored)

@@ -7,7 +7,7 @@ from canaryrollout.controller.recorder import Recorder
 from canaryrollout.core.decision import CreateObject, EmitEvent, PatchObject, SetFinalizer
 from canaryrollout.kube.errors import AlreadyExists, Conflict, PreconditionFailed, Unavailable
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, EVENTS
-from memory_api import NAMESPACE, MemoryApi, rollout
+from memory_api import NAMESPACE, MemoryApi, Object, rollout
 
 RULE = {"metadata": {"name": "reviews", "namespace": NAMESPACE}, "spec": {"host": "reviews"}}
 CREATE = CreateObject("DestinationRule", "reviews", RULE)
@@ -23,9 +23,13 @@ def effects(api: MemoryApi) -> Effects:
     return Effects(api, Recorder(api, "operator-0"))  # type: ignore[arg-type]
 
 
+def nothing_else(item: Object) -> None:
+    """No other way to get there."""
+
+
 async def test_the_finalizer_is_held_before_the_mesh_is_written_and_the_event_comes_last(api: MemoryApi) -> None:
     raw = api.put(CANARYROLLOUTS, rollout())
-    await effects(api).run(raw, (SetFinalizer(held=True), CREATE, TOLD))
+    await effects(api).run(raw, (SetFinalizer(held=True), CREATE, TOLD), nothing_else)
     assert [(verb, plural) for verb, plural, _ in api.calls] == [
         ("merge_patch", "canaryrollouts"),
         ("create", "destinationrules"),
@@ -36,19 +40,19 @@ async def test_the_finalizer_is_held_before_the_mesh_is_written_and_the_event_co
 
 async def test_where_the_finalizer_cannot_be_held_the_mesh_is_not_touched(api: MemoryApi) -> None:
     raw = api.put(CANARYROLLOUTS, rollout())
-    api.put(CANARYROLLOUTS, rollout())  # somebody else wrote in between
+    api.put(CANARYROLLOUTS, rollout(version="v2"))  # somebody else wrote in between
     with pytest.raises(Conflict):
-        await effects(api).run(raw, (SetFinalizer(held=True), CREATE, TOLD))
-    assert [verb for verb, _, _ in api.calls] == ["merge_patch"]
+        await effects(api).run(raw, (SetFinalizer(held=True), CREATE, TOLD), nothing_else)
+    assert [(verb, plural) for verb, plural, _ in api.calls] == [("merge_patch", "canaryrollouts"), ("create", "events")]
 
 
-async def test_an_object_that_exists_already_is_never_overwritten_and_nothing_is_told(api: MemoryApi) -> None:
+async def test_an_object_that_exists_already_is_never_overwritten_and_what_was_decided_is_told(api: MemoryApi) -> None:
     raw = api.put(CANARYROLLOUTS, rollout())
     theirs = api.put(DESTINATIONRULES, {**RULE, "spec": {"host": "reviews", "subsets": []}})
     with pytest.raises(AlreadyExists):
-        await effects(api).run(raw, (CREATE, TOLD))
+        await effects(api).run(raw, (CREATE, TOLD), nothing_else)
     assert api.find(DESTINATIONRULES, "reviews") == theirs
-    assert not any(plural == EVENTS.plural for _, plural, _ in api.calls)
+    assert [verb for verb, plural, _ in api.calls if plural == EVENTS.plural] == ["create"], "the next pass does not decide it again"
 
 
 async def test_a_patch_of_an_older_revision_changes_nothing(api: MemoryApi) -> None:
@@ -60,7 +64,7 @@ async def test_a_patch_of_an_older_revision_changes_nothing(api: MemoryApi) -> N
         {"op": "add", "path": "/spec/subsets", "value": []},
     )
     with pytest.raises(PreconditionFailed):
-        await effects(api).run(raw, (PatchObject("DestinationRule", "reviews", operations), TOLD))
+        await effects(api).run(raw, (PatchObject("DestinationRule", "reviews", operations), TOLD), nothing_else)
     assert api.find(DESTINATIONRULES, "reviews") == newer
 
 
@@ -68,13 +72,13 @@ async def test_finalizers_of_others_stay(api: MemoryApi) -> None:
     item = rollout()
     item["metadata"]["finalizers"] = ["example.com/theirs", FINALIZER]
     raw = api.put(CANARYROLLOUTS, item)
-    await effects(api).run(raw, (SetFinalizer(held=False),))
+    await effects(api).run(raw, (SetFinalizer(held=False),), nothing_else)
     assert api.find(CANARYROLLOUTS, "reviews")["metadata"]["finalizers"] == ["example.com/theirs"]
 
 
 async def test_the_finalizer_can_be_released_in_the_pass_that_held_it(api: MemoryApi) -> None:
     raw = api.put(CANARYROLLOUTS, rollout())
-    await effects(api).run(raw, (SetFinalizer(held=True), SetFinalizer(held=False)))
+    await effects(api).run(raw, (SetFinalizer(held=True), SetFinalizer(held=False)), nothing_else)
     assert api.find(CANARYROLLOUTS, "reviews")["metadata"]["finalizers"] == []
 
 
@@ -86,5 +90,5 @@ async def test_an_api_server_that_goes_away_ends_the_pass(api: MemoryApi) -> Non
 
     api.before = away
     with pytest.raises(Unavailable):
-        await effects(api).run(raw, (CREATE, SetFinalizer(held=True)))
+        await effects(api).run(raw, (CREATE, SetFinalizer(held=True)), nothing_else)
     assert len(api.calls) == 1

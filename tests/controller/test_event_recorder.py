@@ -48,7 +48,7 @@ async def test_the_event_is_about_the_object_and_says_how_bad_it_is(api: MemoryA
     await record(api, EmitEvent("RollingBack", "rolled back at 5 %", warning=True))
     event = posted(api)[0]
     assert (event["type"], event["reason"], event["regarding"]["kind"]) == ("Warning", "RollingBack", "CanaryRollout")
-    assert event["regarding"]["uid"] == "uid-reviews"
+    assert event["regarding"]["uid"] == "uid-canaryrollouts-reviews"
     assert event["eventTime"] == "2023-11-14T22:13:20.000000Z"
 
 

@@ -3,11 +3,13 @@
 import structlog
 
 from canaryrollout.controller.cluster import FINALIZER
+from canaryrollout.controller.conflicts import Replan, patch_fenced, write_fenced
 from canaryrollout.controller.recorder import Recorder
 from canaryrollout.controller.subject import Object
 from canaryrollout.core.decision import Action, CreateObject, EmitEvent, PatchObject, SetFinalizer
 from canaryrollout.core.ownership import MANAGER
 from canaryrollout.kube.client import KubeClient
+from canaryrollout.kube.errors import Conflict, NotFound, PreconditionFailed
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, VIRTUALSERVICES
 
 _RESOURCES = {"VirtualService": VIRTUALSERVICES, "DestinationRule": DESTINATIONRULES}
@@ -22,32 +24,48 @@ class Effects:
         self._kube = kube
         self._recorder = recorder
 
-    async def run(self, raw: Object, actions: tuple[Action, ...]) -> None:
-        """In order; the first that fails ends the pass (ApiError), and the next pass starts from what is there."""
-        for action in actions:
-            match action:
-                case CreateObject():
-                    await self._create(raw, action)
-                case PatchObject():
-                    await self._patch(raw, action)
-                case SetFinalizer():
-                    await self._finalizer(raw, held=action.held)
-                case EmitEvent():
-                    await self._recorder.record(raw, action)
+    async def run(self, raw: Object, actions: tuple[Action, ...], replan: Replan) -> None:
+        """In order; the first that fails ends the pass (ApiError), and the next pass starts from what is there.
+
+        `raw` is the CanaryRollout with the intent stored. What was decided is told even where somebody else's write came in between:
+        it is in the status, and the next pass will not decide it again.
+        """
+        for position, action in enumerate(actions):
+            try:
+                await self._run(raw, action, replan)
+            except (Conflict, PreconditionFailed, NotFound):
+                for event in actions[position + 1 :]:
+                    if isinstance(event, EmitEvent):
+                        await self._recorder.record(raw, event)
+                raise
+
+    async def _run(self, raw: Object, action: Action, replan: Replan) -> None:
+        match action:
+            case CreateObject():
+                await self._create(raw, action)
+            case PatchObject():
+                await self._patch(raw, action, replan)
+            case SetFinalizer():
+                await self._finalizer(raw, held=action.held)
+            case EmitEvent():
+                await self._recorder.record(raw, action)
 
     async def _create(self, raw: Object, action: CreateObject) -> None:
         await self._kube.create(_RESOURCES[action.kind], raw["metadata"]["namespace"], action.body)
         log.info("created", kind=action.kind, name=action.name)
 
-    async def _patch(self, raw: Object, action: PatchObject) -> None:
-        namespace = raw["metadata"]["namespace"]
-        await self._kube.json_patch(_RESOURCES[action.kind], namespace, action.name, action.operations, manager=MANAGER)
-        log.info("patched", kind=action.kind, name=action.name, operations=len(action.operations))
+    async def _patch(self, raw: Object, action: PatchObject, replan: Replan) -> None:
+        done = await patch_fenced(self._kube, raw, _RESOURCES[action.kind], action, replan, manager=MANAGER)
+        log.info("patched", kind=done.kind, name=done.name, operations=len(done.operations))
 
     async def _finalizer(self, raw: Object, *, held: bool) -> None:
         """A merge patch of the whole list, with resourceVersion: other controllers' finalizers stay."""
-        metadata = raw["metadata"]
-        others = [name for name in metadata.get("finalizers") or [] if name != FINALIZER]
-        body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": [*others, FINALIZER] if held else others}}
-        updated = await self._kube.merge_patch(CANARYROLLOUTS, metadata["namespace"], metadata["name"], body)
+
+        async def write(item: Object) -> Object:
+            metadata = item["metadata"]
+            others = [name for name in metadata.get("finalizers") or [] if name != FINALIZER]
+            body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": [*others, FINALIZER] if held else others}}
+            return await self._kube.merge_patch(CANARYROLLOUTS, metadata["namespace"], metadata["name"], body)
+
+        updated = await write_fenced(self._kube, raw, write)
         raw["metadata"] = updated["metadata"]

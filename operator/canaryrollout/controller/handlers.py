@@ -7,6 +7,7 @@ import kopf
 
 from canaryrollout.controller.cache import Directory
 from canaryrollout.controller.reconciler import Key
+from canaryrollout.controller.revisions import Revisions
 from canaryrollout.controller.workqueue import WorkQueue
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, ENDPOINTSLICES, VIRTUALSERVICES, Resource
 
@@ -26,7 +27,7 @@ class WatchAge:
         return None if self._last is None else time.monotonic() - self._last
 
 
-def register(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], directory: Directory, age: WatchAge) -> None:
+def register(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], directory: Directory, age: WatchAge, revisions: Revisions) -> None:
     """Watch CanaryRollouts and what they depend on."""
 
     async def rollout(type: str | None, namespace: str, name: str, spec: kopf.Spec, **_: Any) -> None:
@@ -41,7 +42,8 @@ def register(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], directory: 
         for other in directory.for_service(namespace, str(spec.get("service", ""))):
             await queue.add(other)
 
-    async def neighbour(namespace: str, **_: Any) -> None:
+    async def neighbour(type: str | None, namespace: str, event: kopf.RawEvent, **_: Any) -> None:
+        await revisions.seen(type, dict(event["object"]))
         for key in directory.in_namespace(namespace):
             await queue.add(key)
 

@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 import structlog
 
 from canaryrollout.api.spec import CanaryRolloutSpec
-from canaryrollout.api.status import Phase
+from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.controller.cluster import ClusterReader, MetricLookup, no_custom_metrics
+from canaryrollout.controller.revisions import Revisions
 from canaryrollout.controller.subject import Subject
 from canaryrollout.controller.surroundings import SurroundingsReader
 from canaryrollout.core.context import COUNTED, PROVING, Context, looks_around
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits
 from canaryrollout.core.slicing import next_poll
-from canaryrollout.core.snapshot import Poll, PollFailure, Problem, Snapshot, SyncReport
+from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Snapshot, SyncReport
+from canaryrollout.core.standing import Standing, asked, asking, stand
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.mesh.router import SyncProver
 from canaryrollout.metrics.provider import MetricsProvider, Question
@@ -24,6 +26,9 @@ GAP_SECONDS = 60.0
 """Looks further apart than this are not one watch: a wait that is going on comes back every few seconds."""
 
 REFUSAL_SECONDS = 60.0
+
+WATCH_SECONDS = 0.25
+"""How long to wait for a watch that is behind what was read."""
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +45,8 @@ class _Look:
     """Monotonic time of the last poll of the metrics provider."""
     refusal: tuple[float, Problem] | None = None
     """When (monotonic) the API server last refused a write, and what it said."""
+    standing: Standing | None = None
+    """What the proxies were asked for last."""
     due: float = 0.0
     """Monotonic time at which the next one can bring something new."""
 
@@ -56,14 +63,19 @@ class Observer:
         lookup: MetricLookup = no_custom_metrics,
         *,
         surroundings: SurroundingsReader | None = None,
+        revisions: Revisions | None = None,
     ) -> None:
-        """`lookup` turns spec.analysis.metrics into queries, or says why it cannot. Without `surroundings` nobody looks around."""
+        """`lookup` turns spec.analysis.metrics into queries, or says why it cannot; `revisions` is what the watches bring.
+
+        Without `surroundings` nobody looks around.
+        """
         self._kube = kube
         self._prover = prover
         self._metrics = metrics
         self._settings = settings
         self._cluster = ClusterReader(kube, lookup)
         self._surroundings = surroundings
+        self._revisions = revisions or Revisions()
         self._looks: dict[tuple[str, str], _Look] = {}
 
     async def snapshot(self, subject: Subject, spec: CanaryRolloutSpec) -> Snapshot:
@@ -73,11 +85,30 @@ class Observer:
         seen = replace(seen, watched_since=look.since, problems=(*seen.problems, *_standing(look)))
         if self._surroundings is not None and looks_around(spec, subject.status):
             seen = replace(seen, surroundings=await self._surroundings.around(seen.namespace))
-        context = Context(spec, subject.status, seen, self._settings.cluster_domain, limits=limits(spec, subject.status, seen))
+        context = self._context(spec, subject.status, seen)
+        since = await self._since(context, look)
+        seen = replace(seen, mesh=replace(seen.mesh, since=since))
+        context = self._context(spec, subject.status, seen)
         sync, poll = await asyncio.gather(self._sync(context), self._poll(context, look))
         look.ended = time.monotonic()
         due = max(0.05, look.due - look.ended) if context.status.phase in COUNTED else None
         return replace(seen, sync=sync, poll=poll, poll_due=due, now=self._kube.server_time())
+
+    def _context(self, spec: CanaryRolloutSpec, status: CanaryRolloutStatus, seen: Snapshot) -> Context:
+        return Context(spec, status, seen, self._settings.cluster_domain, limits=limits(spec, status, seen))
+
+    async def _since(self, context: Context, look: _Look) -> dict[str, str]:
+        """Since which revision the object that the proxies are asked about has been asking for the same."""
+        question = _question(context)
+        item = asking(question, context.snapshot.mesh) if question is not None else None
+        known, between = look.standing, None
+        if item is not None and question is not None and known is not None and known.revision != question.revision:
+            path = await self._revisions.after(known.revision, dict(item), WATCH_SECONDS)
+            between = [asked(context, revision) for revision in path] if path is not None else None
+        elif item is not None:
+            self._revisions.follow(dict(item))
+        look.standing = stand(known, question, between)
+        return {look.standing.revision: look.standing.since} if look.standing is not None else {}
 
     def refused(self, namespace: str, name: str, problem: Problem) -> None:
         """A write was refused: for a while it is a problem of the object, so that people see it where they look."""
@@ -98,7 +129,7 @@ class Observer:
         return look
 
     async def _sync(self, context: Context) -> SyncReport | None:
-        question = context.plan.question if context.plan is not None and context.status.phase in PROVING else None
+        question = _question(context)
         if question is None:
             return None
         return await self._prover.prove(question, frozenset(context.status.relevant_workloads))
@@ -141,6 +172,11 @@ class Observer:
         beginning = context.status.phase is Phase.ANALYSING and step is not None and step.observed_from is None
         now = time.monotonic()
         return look.polled is None or now >= look.due or (beginning and now - look.polled >= 1.0)
+
+
+def _question(context: Context) -> Expectation | None:
+    """What to ask the proxies now."""
+    return context.plan.question if context.plan is not None and context.status.phase in PROVING else None
 
 
 def _standing(look: _Look) -> tuple[Problem, ...]:

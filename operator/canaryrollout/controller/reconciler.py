@@ -2,18 +2,20 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
+from canaryrollout.controller.conflicts import write_fenced
 from canaryrollout.controller.effects import Effects
 from canaryrollout.controller.observe import Observer
 from canaryrollout.controller.subject import Object, Subject, parse
 from canaryrollout.core.conditions import refuse
 from canaryrollout.core.decision import Decision, EmitEvent
-from canaryrollout.core.machine import MachineSettings, decide
+from canaryrollout.core.machine import MachineSettings, decide, decide_again
 from canaryrollout.core.observation import limits
 from canaryrollout.core.snapshot import WRITE_REFUSED, Problem, Snapshot
 from canaryrollout.core.verdict import against
@@ -77,7 +79,8 @@ class Reconciler:
         stored = await self._stored(key, subject, decision.status)
         self._tell(key, subject.spec, subject.status, decision, snapshot)
         try:
-            await self._effects.run(stored, (*_unread(subject), *decision.actions))
+            replan = partial(decide_again, subject.spec, decision.status, snapshot, self._settings)
+            await self._effects.run(stored, (*_unread(subject), *decision.actions), replan)
         except (Forbidden, Invalid) as error:
             self._observer.refused(key.namespace, key.name, _refusal(error))
             raise
@@ -92,13 +95,16 @@ class Reconciler:
             raise
 
     async def _store(self, subject: Subject, status: CanaryRolloutStatus) -> Object:
-        """Persist the status if it says anything new; Conflict fences a stale writer."""
+        """Persist the status if it says anything new; Conflict fences a stale writer, and a decision on what is no longer so."""
         body = dump(status)
         if subject.lost is None and body == dump(subject.status) and subject.raw.get("status", {}).get("conditions"):
             return subject.raw
-        return await self._kube.replace_status(
-            CANARYROLLOUTS, subject.raw["metadata"]["namespace"], subject.raw["metadata"]["name"], {**subject.raw, "status": body}
-        )
+
+        async def write(item: Object) -> Object:
+            metadata = item["metadata"]
+            return await self._kube.replace_status(CANARYROLLOUTS, metadata["namespace"], metadata["name"], {**item, "status": body})
+
+        return await write_fenced(self._kube, subject.raw, write)
 
     async def _refuse(self, subject: Subject) -> float | None:
         """A spec or status that cannot be read: say so, hold everything as it is."""

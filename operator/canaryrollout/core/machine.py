@@ -8,7 +8,7 @@ every proof and every verdict belongs to the phase in which it was asked for.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from canaryrollout.api.spec import CanaryRolloutSpec
@@ -17,11 +17,12 @@ from canaryrollout.core import conditions, moves
 from canaryrollout.core import guards as when
 from canaryrollout.core import transitions as to
 from canaryrollout.core.context import Context
-from canaryrollout.core.decision import Decision
+from canaryrollout.core.decision import Decision, MeshWrite
 from canaryrollout.core.events import forecast_events, transition_events
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.observation import count, limits, track
-from canaryrollout.core.snapshot import Snapshot
+from canaryrollout.core.snapshot import Raw, Snapshot
+from canaryrollout.core.standing import substituted
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,17 @@ def decide(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snaps
     final = conditions.conclude(after, verdict=before.verdict)
     actions = (*moves.actions(after), *forecast_events(status, final), *transition_events(status, final))
     return Decision(final, actions, moves.requeue_after(after, settings, moved=rule is not None))
+
+
+def decide_again(
+    spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapshot, settings: "MachineSettings", item: Raw
+) -> MeshWrite | None:
+    """The mesh write that a stored status asks for where one Istio object is not as in the snapshot any more. Pure.
+
+    Nothing is decided but how to get there: the intent, the proofs and the pods are those of the pass.
+    """
+    seen = replace(snapshot, mesh=substituted(snapshot.mesh, item))
+    return moves.next_write(Context(spec, status, seen, settings.cluster_domain, limits=limits(spec, status, seen)))
 
 
 def _moved(context: Context, rule: Rule) -> CanaryRolloutStatus:

@@ -97,28 +97,29 @@ def make_plan(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: S
     subsets = _subset_write(target, routing, label, host, rule)
     wanted = tuple(subset.name for subset in target.subsets)
     verify = target.verify and spec.sync.verify == "envoy"
-    clusters = Expectation(host.namespace, host.fqdn, routing.virtual_service, wanted, revision=_revision(rule), verify=verify)
+    clusters = Expectation(host.namespace, host.fqdn, routing.virtual_service, wanted, revision=_revision(rule, mesh), verify=verify)
     if not target.write_routes:
         return MeshPlan(subsets, clusters, None, None, None)
     routes = _route_write(target, routing, host, service)
-    splits = _splits_expectation(clusters, service, host) if service is not None else None
+    splits = _splits_expectation(clusters, service, host, mesh) if service is not None else None
     return MeshPlan(subsets, clusters, routes, splits, _cleanup(target, routing, label, host, mesh), target.clusters_first)
 
 
-def _splits_expectation(clusters: Expectation, service: Raw, host: ServiceHost) -> Expectation:
+def _splits_expectation(clusters: Expectation, service: Raw, host: ServiceHost, mesh: MeshObjects) -> Expectation:
     allowed, required = envoy_routes.expected_splits(service, host)
     return replace(
         clusters,
         splits=allowed,
         required=required,
-        revision=_revision(service),
+        revision=_revision(service, mesh),
         sidecars=vs.in_mesh(service),
         visible_in=envoy_routes.visible_in(service),
     )
 
 
-def _revision(item: Raw | None) -> str:
-    return str(item["metadata"]["resourceVersion"]) if item is not None else ""
+def _revision(item: Raw | None, mesh: MeshObjects) -> str:
+    revision = str(item["metadata"]["resourceVersion"]) if item is not None else ""
+    return mesh.since.get(revision, revision)
 
 
 def named(objects: tuple[Raw, ...], name: str) -> Raw | None:

@@ -93,7 +93,8 @@ class Expectation:
     required: tuple[tuple[tuple[str, str, int], ...], ...] = ()
     """Splits that every relevant proxy must show: those of routes that no match keeps from some proxies."""
     revision: str = ""
-    """resourceVersion of the object that was written: a proof of one revision says nothing about another."""
+    """resourceVersion of the object since which it asks for this without a break (core.standing): a proof says nothing about what
+    was there before, even if it was the same."""
     sidecars: bool = True
     """Whether the VirtualService applies to sidecars (gateway "mesh"), so that they must not keep default routes."""
     visible_in: tuple[str, ...] = ()
@@ -247,6 +248,8 @@ class MeshObjects:
 
     virtual_services: tuple[Raw, ...] = ()
     destination_rules: tuple[Raw, ...] = ()
+    since: Mapping[str, str] = field(default_factory=dict)
+    """By resourceVersion, the earlier one since which the object has been asking the proxies for the same (core.standing)."""
 
 
 @dataclass(frozen=True, slots=True)

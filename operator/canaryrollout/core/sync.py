@@ -12,8 +12,8 @@ What istiod tells (source: pilot/pkg/xds/{debug,ads,delta,xdsgen,pushqueue}.go, 
 The argument. Let N be a push of one istiod whose configuration, and that of every later push, is the expected one
 (core.sync_floor finds it). A proxy of that istiod serves it once it has acknowledged, with nothing newer outstanding in that
 type, a nonce of a push >= N: every proxy whose configuration the change alters is pushed at N or in a later push into which
-N was merged. N is looked for anew for each expectation, and an expectation names the revision of the object it was read
-from, so nothing learned about one revision serves another.
+N was merged. N is looked for anew for each expectation, and an expectation names the revision since which its object has
+asked for the same without a break (core.standing), so nothing that was learned before serves it.
 
 Which proxies: what istiod generates depends on the namespace and labels (Sidecar resources, exportTo), so one dump for each
 scope (namespace and workload) tells whether its proxies route the service. A running proxy that no istiod lists goes on

@@ -1,0 +1,56 @@
+"""Clients at 200 requests per second, whose connections come and go, while versions and pods come and go: none of them notices."""
+
+import time
+from collections import Counter
+from typing import Any
+
+from arena import Arena, seconds
+from localmesh.load import Answer
+
+
+def restart(place: Arena, deployment: str) -> None:
+    """As `kubectl rollout restart`: every pod is replaced, one after the other."""
+    stamp = {"kubectl.kubernetes.io/restartedAt": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    path = f"/apis/apps/v1/namespaces/{place.namespace}/deployments/{deployment}"
+    place.mesh.patch(path, {"spec": {"template": {"metadata": {"annotations": stamp}}}})
+
+
+def told(answers: list[Answer]) -> Counter[tuple[int, str]]:
+    """How many answers of each status and version."""
+    return Counter((answer.status, answer.version) for answer in answers)
+
+
+def test_no_request_fails_by_configuration_in_a_promotion_and_a_rollback_with_churning_connections_and_pods(
+    place: Arena, brief: dict[str, Any]
+) -> None:
+    mesh = place.mesh
+    place.deploy("v1", replicas=2)
+    place.rollout("v1", **brief)
+    place.wait_phase("Stable")
+    client = place.pod("productpage")
+    with (
+        mesh.load(place.namespace, rps=140, connection_churn=5) as outside,
+        mesh.load(place.namespace, rps=60, connection_churn=2, via=client) as inside,
+    ):
+        place.release("v2", replicas=2)
+        place.wait_phase("Analysing")
+        restart(place, "reviews-v1")
+        promoted = place.wait_outcome("v2")
+        assert promoted["outcome"] == "Promoted"
+        assert [subset["name"] for subset in place.destination_rule()["spec"]["subsets"]] == ["v2"], "v1's subset is cleaned up"
+        good = [*outside.answers(), *inside.answers()]
+        assert [answer for answer in good if answer.failed] == [], told(good)
+        assert len(good) > 3000
+
+        place.release("v3", error_rate=0.5)
+        rolled_back = place.wait_outcome("v3")
+        assert (rolled_back["outcome"], rolled_back["reason"]) == ("RolledBack", "ErrorRate")
+        assert [subset["name"] for subset in place.destination_rule()["spec"]["subsets"]] == ["v2"], "v3's subset is cleaned up"
+        back = seconds(rolled_back["endedAt"])
+        mesh.wait(lambda: len(inside.answers(since=back)) > 100)
+    answers = [*outside.answers(), *inside.answers()]
+    strange = [answer for answer in answers if answer.failed and (answer.status, answer.version) != (500, "v3")]
+    print(f"{len(answers)} requests, {told(answers)}")
+    assert strange == [], told(answers)
+    assert [answer for answer in answers if answer.start >= back and answer.version != "v2"] == [], told(answers)
+    assert set(told(good)) == {(200, "v1"), (200, "v2")}
