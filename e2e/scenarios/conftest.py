@@ -35,3 +35,9 @@ def quick() -> dict[str, Any]:
 def brief(quick: dict[str, Any]) -> dict[str, Any]:
     """As `quick`, with one step less."""
     return {**quick, "steps": [{"weight": 25}, {"weight": 100}]}
+
+
+@pytest.fixture
+def busy(brief: dict[str, Any]) -> dict[str, Any]:
+    """As `brief`, for scenarios that keep the machine so busy that latency says nothing about a version."""
+    return {**brief, "analysis": {**brief["analysis"], "maxP99Latency": "10s"}}

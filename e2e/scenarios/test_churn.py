@@ -21,11 +21,11 @@ def told(answers: list[Answer]) -> Counter[tuple[int, str]]:
 
 
 def test_no_request_fails_by_configuration_in_a_promotion_and_a_rollback_with_churning_connections_and_pods(
-    place: Arena, brief: dict[str, Any]
+    place: Arena, busy: dict[str, Any]
 ) -> None:
     mesh = place.mesh
     place.deploy("v1", replicas=2)
-    place.rollout("v1", **brief)
+    place.rollout("v1", **busy)
     place.wait_phase("Stable")
     client = place.pod("productpage")
     with (

@@ -60,7 +60,7 @@ def assert_promoted_alike(revision: Object) -> None:
                 assert entry["destination"]["subset"] == "v2", route
 
 
-def test_two_services_of_one_virtual_service_are_rolled_out_at_once(place: Arena, brief: dict[str, Any]) -> None:
+def test_two_services_of_one_virtual_service_are_rolled_out_at_once(place: Arena, busy: dict[str, Any]) -> None:
     mesh = place.mesh
     collection = f"{ISTIO}/namespaces/{place.namespace}/virtualservices"
     mesh.delete(f"{collection}/ingressgateway-productpage")
@@ -68,7 +68,7 @@ def test_two_services_of_one_virtual_service_are_rolled_out_at_once(place: Arena
     deploy_ratings(place, "v1")
     mesh.wait_ready(place.namespace)
     for name in SERVICES:
-        place.rollout("v1", name=name, **{**brief, "service": name, "virtualService": {"name": "shop"}})
+        place.rollout("v1", name=name, **{**busy, "service": name, "virtualService": {"name": "shop"}})
     for name in SERVICES:
         place.wait_phase("Stable", name=name)
     place.deploy("v2", ready=False)
