@@ -217,10 +217,12 @@ def _served(mesh: Mesh, path: str) -> bool:
         return False
 
 
-def operator_for(mesh: Mesh, namespace: str, flags: Mapping[str, str] | None = None, *, wide: bool = False) -> Operator:
-    """An operator that serves one namespace (`wide`: all), with the rights that the chart gives it and no others."""
-    values: Object = {} if wide else {"watchNamespaces": [namespace]}
-    manifests = chartkit.rbac_only(chartkit.render(values, namespace=namespace, release=RELEASE))
+def operator_for(
+    mesh: Mesh, namespace: str, flags: Mapping[str, str] | None = None, *, wide: bool = False, values: Mapping[str, Any] | None = None
+) -> Operator:
+    """An operator that serves one namespace (`wide`: all), with the rights that the chart gives it (with `values`) and no others."""
+    given: Object = {**(values or {}), **({} if wide else {"watchNamespaces": [namespace]})}
+    manifests = chartkit.rbac_only(chartkit.render(given, namespace=namespace, release=RELEASE))
     mesh.apply(*manifests)
     account = next(m["metadata"]["name"] for m in manifests if m["kind"] == "ServiceAccount" and m["metadata"]["namespace"] == namespace)
     address = mesh.folder.sub("operators")
@@ -261,6 +263,7 @@ def arena(
     prefix: str = "rollout",
     *,
     flags: Mapping[str, str] | None = None,
+    values: Mapping[str, Any] | None = None,
     start: bool = True,
     bystander: bool = False,
     protocol: sample.Protocol = "http",
@@ -268,9 +271,9 @@ def arena(
 ) -> Iterator[Arena]:
     """A namespace with gateway, productpage and reviews v1, and a ready operator; all gone at the end.
 
-    productpage calls reviews by `protocol`; `stable` are faults and options of v1. `bystander` adds a client of reviews
-    (app `bystander`) whose sidecar reaches istiod through a relay, so that it can be cut off or frozen while the traffic of
-    the others goes on.
+    productpage calls reviews by `protocol`; `stable` are faults and options of v1; `values` are the chart's. `bystander` adds a
+    client of reviews (app `bystander`) whose sidecar reaches istiod through a relay, so that it can be cut off or frozen while
+    the traffic of the others goes on.
     """
     install(mesh)
     with mesh.namespace(prefix) as namespace:
@@ -282,7 +285,7 @@ def arena(
             *sample.productpage(namespace, calls=protocol),
             *sample.ingress(namespace, mesh.gateway_port()),
         )
-        operator = operator_for(mesh, namespace, flags)
+        operator = operator_for(mesh, namespace, flags, values=values)
         place = Arena(mesh, namespace, operator)
         try:
             if start:
