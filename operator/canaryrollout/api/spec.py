@@ -144,4 +144,6 @@ class CanaryRolloutSpec(Model):
             return self.analysis
         analysis = step.analysis.applied_to(self.analysis) if step.analysis is not None else self.analysis
         shortest = analysis.min_duration if step.min_duration is None else step.min_duration
+        if shortest == analysis.min_duration <= analysis.max_duration:
+            return analysis
         return analysis.model_copy(update={"min_duration": shortest, "max_duration": max(shortest, analysis.max_duration)})

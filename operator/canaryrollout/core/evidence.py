@@ -28,6 +28,7 @@ _GAP = 2.5
 """In scrape intervals."""
 _FADING = 0.9
 """Per slice: what is recent fades within about a minute."""
+_NO_TROUBLE = Trouble()
 
 
 def begin_step(state: EvidenceState) -> EvidenceState:
@@ -96,14 +97,18 @@ def observe(
     times: dict[float, list[Slice | CustomSlice]] = defaultdict(list)
     for piece in pieces:
         times[piece.end].append(piece)
-    breached = evidence_against(state, limits) >= limits.fail_line
+    first = state
     for end in sorted(times):
         counts = counts_for_pass_from is not None and min(p.start for p in times[end]) >= counts_for_pass_from
         state = _fold(state, times[end], limits, counts=counts, weight=canary_weight)
-        if not breached and evidence_against(state, limits) >= limits.fail_line:
+        if _breached(state, limits) and not _breached(first, limits):
             # What comes later must not hide it: a breach found in a backlog counts as one found at once.
             return state.model_copy(update={"cursor": end})
     return state.model_copy(update={"cursor": max([cursor, poll.time, *times])})
+
+
+def _breached(state: EvidenceState, limits: Limits) -> bool:
+    return evidence_against(state, limits) >= limits.fail_line
 
 
 def _same_latency(state: EvidenceState, latency: float) -> EvidenceState:
@@ -232,15 +237,17 @@ def _trouble(trouble: Trouble, canary: tuple[float, float], stable: tuple[float,
     """Page's cumulative sum (1954) against three times the limit: where it is back at 0, the trouble is over."""
     score = trouble.score + formulas.failing_bets(limit)[_TROUBLE_BET].log_ratio(*canary)
     if score <= 0.0:
-        return Trouble()
+        return _NO_TROUBLE
     recent = tuple(round(_grown(old * _FADING, new), 3) for old, new in zip(trouble.recent, (*canary, *stable), strict=True))
-    return Trouble.model_construct(
-        score=round(min(score, 1e6), 3),
-        bad=_grown(trouble.bad, canary[0]),
-        total=_grown(trouble.total, canary[1]),
-        stable_bad=_grown(trouble.stable_bad, stable[0]),
-        stable_total=_grown(trouble.stable_total, stable[1]),
-        recent=recent,
+    return trouble.model_copy(
+        update={
+            "score": round(min(score, 1e6), 3),
+            "bad": _grown(trouble.bad, canary[0]),
+            "total": _grown(trouble.total, canary[1]),
+            "stable_bad": _grown(trouble.stable_bad, stable[0]),
+            "stable_total": _grown(trouble.stable_total, stable[1]),
+            "recent": recent,
+        }
     )
 
 
@@ -252,12 +259,14 @@ def _grown(count: float, more: float) -> float:
 def _plus(tally: Tally, counts: Counts) -> Tally:
     if not (counts.total or counts.timed):
         return tally
-    return Tally.model_construct(
-        total=_grown(tally.total, counts.total),
-        errors=_grown(tally.errors, counts.errors),
-        timed=_grown(tally.timed, counts.timed),
-        slow=_grown(tally.slow, counts.slow),
-        not_fast=_grown(tally.not_fast, counts.not_fast),
+    return tally.model_copy(
+        update={
+            "total": _grown(tally.total, counts.total),
+            "errors": _grown(tally.errors, counts.errors),
+            "timed": _grown(tally.timed, counts.timed),
+            "slow": _grown(tally.slow, counts.slow),
+            "not_fast": _grown(tally.not_fast, counts.not_fast),
+        }
     )
 
 

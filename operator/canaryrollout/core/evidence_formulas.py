@@ -97,12 +97,13 @@ def passing_bets(limit: float) -> tuple[Bet, ...]:
 
 def absolute_gains(bad: float, total: float, limit: float, burst: float) -> tuple[float, ...]:
     """What a slice adds to each alternative of the absolute test, each capped by itself."""
-    return tuple(min(bet.log_ratio(bad, total) / burst, SLICE_CAP) for bet in failing_bets(limit))
+    good = max(total - bad, 0.0)
+    return tuple([min((bad * each_bad + good * each_good) / burst, SLICE_CAP) for each_bad, each_good in failing_bets(limit)])
 
 
 def catastrophe_gains(bad: float, total: float, limit: float, abort_rate: float, burst: float) -> tuple[float, ...]:
     """What a slice adds to each alternative of the catastrophe test; not capped."""
-    return tuple(bet.log_ratio(bad, total) / burst for bet in catastrophe_bets(limit, abort_rate))
+    return tuple([bet.log_ratio(bad, total) / burst for bet in catastrophe_bets(limit, abort_rate)])
 
 
 def relative_gains(

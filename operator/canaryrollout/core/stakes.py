@@ -31,6 +31,9 @@ SLICE = 1.0 / 720.0
 with the first of a higher weight; the rest of an hour gets the rest. The cash shrinks but never ends."""
 
 _MOST = 1e6
+_MOST_EXP = 600.0
+_NOTHING = 40.0
+"""A product that is so many nats below another adds nothing to it that a float could hold."""
 _DIGITS = 3
 
 
@@ -68,19 +71,23 @@ def _placed(view: ReporterEvidence, stake: float) -> ReporterEvidence:
 def added(logs: Sequence[float], stake: float) -> tuple[float, ...]:
     """Running products (as logs) with a stake divided evenly among them."""
     each = math.log(stake / len(logs))
+    lost = each - _NOTHING
     # The commonest computation of all: written out, without a call for each number.
-    sums = [log + log1p(exp(each - log)) if log > each else each + log1p(exp(log - each)) for log in logs]
+    sums = [
+        each if log < lost else log + log1p(exp(each - log)) if log > each else each + log1p(exp(log - each))
+        for log in logs
+    ]
     return tuple([round(value, _DIGITS) + 0.0 for value in sums])
 
 
 def multiplied(logs: Sequence[float], gains: Sequence[float]) -> tuple[float, ...]:
     """Running products with what a slice adds. Where nothing is staked, nothing comes of it."""
-    return tuple(log if log <= NO_STAKE else storable(log + gain) for log, gain in zip(logs, gains, strict=True))
+    return tuple([log if log <= NO_STAKE else storable(log + gain) for log, gain in zip(logs, gains, strict=True)])
 
 
 def worth(logs: Sequence[float]) -> float:
     """The sum of the running products, bounded so that it is always a finite number."""
-    return sum(math.exp(min(log, 600.0)) for log in logs if log > NO_STAKE)
+    return sum([exp(log if log < _MOST_EXP else _MOST_EXP) for log in logs if log > NO_STAKE])
 
 
 def storable(log: float) -> float:
