@@ -73,10 +73,7 @@ def added(logs: Sequence[float], stake: float) -> tuple[float, ...]:
     each = math.log(stake / len(logs))
     lost = each - _NOTHING
     # The commonest computation of all: written out, without a call for each number.
-    sums = [
-        each if log < lost else log + log1p(exp(each - log)) if log > each else each + log1p(exp(log - each))
-        for log in logs
-    ]
+    sums = [each if log < lost else log + log1p(exp(each - log)) if log > each else each + log1p(exp(log - each)) for log in logs]
     return tuple([round(value, _DIGITS) + 0.0 for value in sums])
 
 

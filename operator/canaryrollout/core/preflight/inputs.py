@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.core import destination_rules as dr
@@ -11,9 +12,9 @@ from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.snapshot import Raw, Snapshot
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Input:
-    """What every check sees."""
+    """What every check sees. What several of them ask for is looked up once."""
 
     snapshot: Snapshot
     spec: CanaryRolloutSpec
@@ -23,6 +24,22 @@ class Input:
     def namespace(self) -> str:
         """The namespace of everything the rollout touches."""
         return self.host.namespace
+
+    @cached_property
+    def routing(self) -> list[Raw]:
+        """The VirtualServices of the namespace that send traffic to the service, by name."""
+        found = [v for v in self.snapshot.mesh.virtual_services if vs.routes_service(v, self.host)]
+        return sorted(found, key=lambda v: str(v["metadata"]["name"]))
+
+    @cached_property
+    def claiming(self) -> list[Raw]:
+        """The VirtualServices that apply to the service's own host, in the order given."""
+        return [v for v in self.snapshot.mesh.virtual_services if vs.claims_host(v, self.host)]
+
+    @cached_property
+    def rules(self) -> list[Raw]:
+        """The DestinationRules of the service."""
+        return dr.for_host(self.snapshot.mesh.destination_rules, self.host)
 
 
 Check = Callable[[Input], Iterable[Finding]]
@@ -35,19 +52,12 @@ def subject_of(item: Raw) -> str:
     return f"{item.get('kind', '')}/{metadata.get('namespace', '')}/{metadata['name']}"
 
 
-def candidates(given: Input) -> list[Raw]:
-    """The VirtualServices of the namespace that send traffic to the service, by name."""
-    found = [v for v in given.snapshot.mesh.virtual_services if vs.routes_service(v, given.host)]
-    return sorted(found, key=lambda v: str(v["metadata"]["name"]))
-
-
 def chosen_virtual_service(given: Input) -> Raw | None:
     """The VirtualService to use; None when it has to be created."""
     wanted = given.spec.virtual_service.name
     if wanted is not None:
         return next((v for v in given.snapshot.mesh.virtual_services if v["metadata"]["name"] == wanted), None)
-    claiming = [v for v in given.snapshot.mesh.virtual_services if vs.claims_host(v, given.host)]
-    return next(iter(candidates(given) + claiming), None)
+    return next(iter(given.routing + given.claiming), None)
 
 
 def virtual_service_name(given: Input) -> str:
@@ -58,7 +68,7 @@ def virtual_service_name(given: Input) -> str:
 
 def rule_of(given: Input) -> Raw | None:
     """The DestinationRule of the service; None when it has to be created."""
-    return next(iter(dr.for_host(given.snapshot.mesh.destination_rules, given.host)), None)
+    return next(iter(given.rules), None)
 
 
 def destination_rule_name(given: Input) -> str:

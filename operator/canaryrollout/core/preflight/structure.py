@@ -5,7 +5,6 @@ from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.opaque_routes import opaque_destinations
 from canaryrollout.core.preflight.inputs import (
     Input,
-    candidates,
     chosen_virtual_service,
     destination_rule_name,
     rule_of,
@@ -38,7 +37,7 @@ def service_has_selector(given: Input) -> Problem | None:
 
 def one_virtual_service_per_host(given: Input) -> Problem | None:
     """Istio does not merge two VirtualServices of one host in sidecars; it silently drops the newer."""
-    names = sorted(str(v["metadata"]["name"]) for v in given.snapshot.mesh.virtual_services if vs.claims_host(v, given.host))
+    names = sorted(str(v["metadata"]["name"]) for v in given.claiming)
     if len(names) < 2:
         return None
     return Problem(
@@ -49,7 +48,7 @@ def one_virtual_service_per_host(given: Input) -> Problem | None:
 
 def virtual_service_is_clear(given: Input) -> Problem | None:
     """Exactly one VirtualService routes the service, or the spec names the one to use."""
-    routing = candidates(given)
+    routing = given.routing
     wanted = given.spec.virtual_service.name
     if wanted is None and len(routing) > 1:
         names = ", ".join(str(v["metadata"]["name"]) for v in routing)
@@ -57,7 +56,7 @@ def virtual_service_is_clear(given: Input) -> Problem | None:
             "AmbiguousVirtualService", f"VirtualServices {names} all route {given.spec.service!r}: name one in spec.virtualService.name"
         )
     existing = chosen_virtual_service(given)
-    claiming = sorted(str(v["metadata"]["name"]) for v in given.snapshot.mesh.virtual_services if vs.claims_host(v, given.host))
+    claiming = sorted(str(v["metadata"]["name"]) for v in given.claiming)
     if existing is None and claiming:
         return Problem(
             "DuplicateVirtualService",
@@ -81,7 +80,7 @@ def virtual_service_is_clear(given: Input) -> Problem | None:
 
 def one_destination_rule_per_host(given: Input) -> Problem | None:
     """One DestinationRule carries all subsets of the service."""
-    rules = dr.for_host(given.snapshot.mesh.destination_rules, given.host)
+    rules = given.rules
     if len(rules) > 1:
         names = ", ".join(str(rule["metadata"]["name"]) for rule in rules)
         return Problem("DuplicateDestinationRule", f"DestinationRules {names} all apply to {given.host.fqdn}: merge them into one")
@@ -108,7 +107,7 @@ def names_are_free(given: Input) -> Problem | None:
         )
     rules = given.snapshot.mesh.destination_rules
     taken = any(rule["metadata"]["name"] == destination_rule_name(given) for rule in rules)
-    if not dr.for_host(rules, given.host) and taken:
+    if not given.rules and taken:
         return Problem(
             "DestinationRuleMismatch",
             f"DestinationRule {destination_rule_name(given)!r} is for another host than {given.host.fqdn}: "
