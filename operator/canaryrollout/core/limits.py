@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from canaryrollout.api.evidence import Baseline, ReporterBaseline
 from canaryrollout.api.spec import CanaryRolloutSpec
@@ -42,14 +43,18 @@ class Bursts:
     @classmethod
     def of(cls, seen: ReporterBaseline | None) -> "Bursts":
         """From what stable was like; the estimate counts for little where it rests on few errors."""
-        if seen is None:
-            return cls()
-        return cls(
-            fail_errors=_shrunk(seen.error_burst, seen.errors),
-            pass_errors=min(max(1.0, seen.error_burst), _MOST_BURST),
-            fail_slow=_shrunk(seen.slow_burst, seen.not_fast),
-            pass_slow=min(max(1.0, seen.slow_burst), _MOST_BURST),
-        )
+        return cls() if seen is None else _bursts(seen.error_burst, seen.errors, seen.slow_burst, seen.not_fast)
+
+
+@lru_cache
+def _bursts(error_burst: float, errors: float, slow_burst: float, slow: float) -> Bursts:
+    """The same at every pass of a rollout."""
+    return Bursts(
+        fail_errors=_shrunk(error_burst, errors),
+        pass_errors=min(max(1.0, error_burst), _MOST_BURST),
+        fail_slow=_shrunk(slow_burst, slow),
+        pass_slow=min(max(1.0, slow_burst), _MOST_BURST),
+    )
 
 
 def _shrunk(burst: float, events: float) -> float:

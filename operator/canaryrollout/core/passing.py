@@ -8,7 +8,7 @@ earlier steps and fixed before this one, so both bounds are Ville's; see docs/ad
 """
 
 import math
-from dataclasses import replace
+from typing import Literal, NamedTuple
 
 from canaryrollout.api.evidence import CustomEvidence, EvidenceState, Tally
 from canaryrollout.api.quantities import format_duration
@@ -77,28 +77,37 @@ def _numbers(state: EvidenceState, limits: Limits, metric: str, reporter: Report
     if metric == "errors":
         # Requests that reached no pod may have been the canary's, whatever is charged to it.
         bad, total = bad + view.lost - view.charged, total + view.lost - view.charged
-    found = Numbers(
-        metric="errors" if metric == "errors" else "latency",
-        reporter=reporter,
-        requests=total,
-        bad=bad,
-        limit=limits.max_error_rate if metric == "errors" else limits.slow_share,
-        evidence=1.0,
-        line=limits.pass_line,
-    )
-    return _weighed(found, _of(view.passed, metric), limits, bursts.pass_errors if metric == "errors" else bursts.pass_slow)
+        judged, limit, burst = _Judged("errors", reporter=reporter), limits.max_error_rate, bursts.pass_errors
+    else:
+        judged, limit, burst = _Judged("latency", reporter=reporter), limits.slow_share, bursts.pass_slow
+    return _weighed(judged, (bad, total), limit, _of(view.passed, metric), limits, burst)
 
 
-def _weighed(found: Numbers, before: tuple[float, float], limits: Limits, burst: float = 1.0) -> Numbers:
-    """With the evidence for the canary, in the light of `before`: what was (bad, total) in earlier steps."""
-    earlier = formulas.log_pass(*before, found.limit, burst)
-    log = formulas.log_pass(before[0] + found.bad, before[1] + found.requests, found.limit, burst)
-    # Errors count against the pass, not only towards it: what is missing is the larger of the two lacks.
-    missing = min(log - math.log(limits.pass_line), log - earlier - math.log(limits.fresh_line))
-    return replace(
-        found,
+class _Judged(NamedTuple):
+    """What is judged."""
+
+    metric: Literal["errors", "latency", "custom"]
+    name: str = ""
+    reporter: Reporter | None = None
+
+
+def _weighed(
+    judged: _Judged, seen: tuple[float, float], limit: float, before: tuple[float, float], limits: Limits, burst: float
+) -> Numbers:
+    """The evidence for the canary from what was `seen` in this step, in the light of `before` in earlier ones, both (bad, total)."""
+    earlier = formulas.log_pass(*before, limit, burst)
+    log = formulas.log_pass(before[0] + seen[0], before[1] + seen[1], limit, burst)
+    return Numbers(
+        metric=judged.metric,
+        name=judged.name,
+        reporter=judged.reporter,
+        requests=seen[1],
+        bad=seen[0],
+        limit=limit,
         evidence=formulas.bounded_exp(log),
-        missing=missing,
+        line=limits.pass_line,
+        # Errors count against the pass, not only towards it: what is missing is the larger of the two lacks.
+        missing=min(log - math.log(limits.pass_line), log - earlier - math.log(limits.fresh_line)),
         fresh=formulas.bounded_exp(log - earlier),
         fresh_line=limits.fresh_line,
     )
@@ -131,16 +140,9 @@ def _custom_numbers(metric: CustomEvidence, limits: Limits) -> Numbers | None:
     query = next((q for q in limits.custom or () if q.name == metric.name and not q.value), None)
     if query is None:
         return None
-    found = Numbers(
-        metric="custom",
-        name=metric.name,
-        requests=metric.passing_total,
-        bad=metric.passing_bad,
-        limit=query.max_rate if query.max_rate is not None else 1.0,
-        evidence=1.0,
-        line=limits.pass_line,
-    )
-    return _weighed(found, (metric.passed_bad, metric.passed_total), limits)
+    limit = query.max_rate if query.max_rate is not None else 1.0
+    seen, before = (metric.passing_bad, metric.passing_total), (metric.passed_bad, metric.passed_total)
+    return _weighed(_Judged("custom", name=metric.name), seen, limit, before, limits, burst=1.0)
 
 
 def _of(tally: Tally, metric: str) -> tuple[float, float]:

@@ -143,13 +143,13 @@ class Replay:
             self.source.set_weight(weight)
 
     def _snapshot(self) -> Snapshot:
-        seen = _snapshot(self.spec, self.mesh, self._pods, self.now)
         poll = self._poll()
         due = self._due - self.now if self.status.phase in COUNTED and self._due > self.now else None
+        seen = _snapshot(self.spec, self.mesh, self._pods, self.now, poll, due)
         if self.status.phase not in PROVING:
-            return replace(seen, poll=poll, poll_due=due)
+            return seen
         question = _question(self.spec, self.status, seen, self.shell.machine)
-        return replace(seen, sync=self._prove(question) if question is not None else None, poll=poll, poll_due=due)
+        return replace(seen, sync=self._prove(question)) if question is not None else seen
 
     def _prove(self, question: Expectation) -> SyncReport:
         synced = self.now >= self._synced_from
@@ -185,7 +185,14 @@ class Replay:
         return Poll(cursor, tuple(found), now=self.now)
 
 
-def _snapshot(spec: CanaryRolloutSpec, mesh: MemoryMesh, versions: dict[str, VersionPods], now: float) -> Snapshot:
+def _snapshot(
+    spec: CanaryRolloutSpec,
+    mesh: MemoryMesh,
+    versions: dict[str, VersionPods],
+    now: float,
+    poll: Poll | None = None,
+    poll_due: float | None = None,
+) -> Snapshot:
     return Snapshot(
         name=spec.service,
         namespace="simulated",
@@ -196,6 +203,8 @@ def _snapshot(spec: CanaryRolloutSpec, mesh: MemoryMesh, versions: dict[str, Ver
         versions=versions,
         finalizer_held=True,
         mesh=mesh.view,
+        poll=poll,
+        poll_due=poll_due,
     )
 
 
