@@ -77,33 +77,33 @@ def _numbers(state: EvidenceState, limits: Limits, metric: str, reporter: Report
     if metric == "errors":
         # Requests that reached no pod may have been the canary's, whatever is charged to it.
         bad, total = bad + view.lost - view.charged, total + view.lost - view.charged
-        judged, limit, burst = _Judged("errors", reporter=reporter), limits.max_error_rate, bursts.pass_errors
+        judged = _Judged("errors", limits.max_error_rate, bursts.pass_errors, reporter=reporter)
     else:
-        judged, limit, burst = _Judged("latency", reporter=reporter), limits.slow_share, bursts.pass_slow
-    return _weighed(judged, (bad, total), limit, _of(view.passed, metric), limits, burst)
+        judged = _Judged("latency", limits.slow_share, bursts.pass_slow, reporter=reporter)
+    return _weighed(judged, (bad, total), _of(view.passed, metric), limits)
 
 
 class _Judged(NamedTuple):
-    """What is judged."""
+    """What is judged, and by what."""
 
     metric: Literal["errors", "latency", "custom"]
+    limit: float
+    burst: float = 1.0
     name: str = ""
     reporter: Reporter | None = None
 
 
-def _weighed(
-    judged: _Judged, seen: tuple[float, float], limit: float, before: tuple[float, float], limits: Limits, burst: float
-) -> Numbers:
+def _weighed(judged: _Judged, seen: tuple[float, float], before: tuple[float, float], limits: Limits) -> Numbers:
     """The evidence for the canary from what was `seen` in this step, in the light of `before` in earlier ones, both (bad, total)."""
-    earlier = formulas.log_pass(*before, limit, burst)
-    log = formulas.log_pass(before[0] + seen[0], before[1] + seen[1], limit, burst)
+    earlier = formulas.log_pass(*before, judged.limit, judged.burst)
+    log = formulas.log_pass(before[0] + seen[0], before[1] + seen[1], judged.limit, judged.burst)
     return Numbers(
         metric=judged.metric,
         name=judged.name,
         reporter=judged.reporter,
         requests=seen[1],
         bad=seen[0],
-        limit=limit,
+        limit=judged.limit,
         evidence=formulas.bounded_exp(log),
         line=limits.pass_line,
         # Errors count against the pass, not only towards it: what is missing is the larger of the two lacks.
@@ -140,9 +140,8 @@ def _custom_numbers(metric: CustomEvidence, limits: Limits) -> Numbers | None:
     query = next((q for q in limits.custom or () if q.name == metric.name and not q.value), None)
     if query is None:
         return None
-    limit = query.max_rate if query.max_rate is not None else 1.0
-    seen, before = (metric.passing_bad, metric.passing_total), (metric.passed_bad, metric.passed_total)
-    return _weighed(_Judged("custom", name=metric.name), seen, limit, before, limits, burst=1.0)
+    judged = _Judged("custom", query.max_rate if query.max_rate is not None else 1.0, name=metric.name)
+    return _weighed(judged, (metric.passing_bad, metric.passing_total), (metric.passed_bad, metric.passed_total), limits)
 
 
 def _of(tally: Tally, metric: str) -> tuple[float, float]:

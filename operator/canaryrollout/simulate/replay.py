@@ -145,7 +145,7 @@ class Replay:
     def _snapshot(self) -> Snapshot:
         poll = self._poll()
         due = self._due - self.now if self.status.phase in COUNTED and self._due > self.now else None
-        seen = _snapshot(self.spec, self.mesh, self._pods, self.now, poll, due)
+        seen = _snapshot(self.spec, self.mesh, self._pods, self.now, poll=poll, poll_due=due)
         if self.status.phase not in PROVING:
             return seen
         question = _question(self.spec, self.status, seen, self.shell.machine)
@@ -190,6 +190,7 @@ def _snapshot(
     mesh: MemoryMesh,
     versions: dict[str, VersionPods],
     now: float,
+    *,
     poll: Poll | None = None,
     poll_due: float | None = None,
 ) -> Snapshot:
