@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import clipage
 import yaml
 from canaryrollout.api.quantities import format_duration
 from canaryrollout.core.machine import TABLE
@@ -122,6 +123,7 @@ def _page(title: str, text: str, head: str, rows: list[str]) -> str:
 
 
 PAGES = {
+    "docs/reference/cli.md": clipage.page,
     "docs/reference/settings.md": settings_page,
     "docs/reference/metrics.md": metrics_page,
     "docs/reference/transitions.md": transitions_page,

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from canaryrollout import __version__
+from canaryrollout.cli.plan import plan
 from canaryrollout.cli.simulate import simulate
+from canaryrollout.cli.status import list_rollouts, status
 from canaryrollout.settings import SettingsError, load, options
 
 app = typer.Typer(name="canaryrollout", no_args_is_help=True, help="Progressive canary rollouts on Istio, proved step by step.")
@@ -54,5 +56,8 @@ def _operator_signature() -> inspect.Signature:
 
 operator.__signature__ = _operator_signature()  # type: ignore[attr-defined]
 operator.__annotations__ = {parameter.name: parameter.annotation for parameter in _operator_signature().parameters.values()}
-app.command()(operator)
+app.command()(status)
+app.command("list")(list_rollouts)
+app.command()(plan)
 app.command()(simulate)
+app.command()(operator)

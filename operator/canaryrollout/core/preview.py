@@ -48,13 +48,15 @@ class Preview:
     stages: tuple[Stage, ...] = ()
     stable: str = ""
     """The version that serves now; "" where that cannot be told."""
+    version: str = ""
+    """The version that is, or would be, on trial."""
     routing: Routing | None = None
     """What the rollout found when it began, the routes that move among it; None where none begins."""
     baseline: MeshObjects | None = None
     """What a rollback has to restore; None where the rollout began before this preview."""
     rollback: MeshObjects | None = None
     """What a rollback from the last step leaves; None where there is nothing to roll back."""
-    stopped: str = ""
+    stopped: Problem | None = None
     """Why nothing (more) would happen, where the rollout would not come to its end."""
 
     @property
@@ -72,14 +74,15 @@ def preview(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snap
     """
     host = ServiceHost(spec.service, snapshot.namespace, settings.cluster_domain)
     if not snapshot.observed_mesh:
-        return Preview(snapshot.mesh, stopped=next((p.message for p in snapshot.problems), "the Istio objects cannot be read"))
+        return Preview(snapshot.mesh, stopped=next(iter(snapshot.problems), None))
     stable = status.stable_version or serving_version(Input(snapshot, spec, host))
     if isinstance(stable, Problem):
-        return Preview(snapshot.mesh, stopped=stable.message)
+        return Preview(snapshot.mesh, stopped=stable)
     taken = easily_passed(spec).model_copy(update={"stable_version": stable})
     asked = {Phase.PAUSED: {RESUME: "preview"}, Phase.ROLLED_BACK: {RETRY: "preview"}}
     annotations = {**snapshot.annotations, **asked.get(status.phase, {})}
-    ideal = replace(snapshot, problems=(), surroundings=None, custom_metrics=(), annotations=annotations)
+    mesh = MeshObjects(_unmanaged(snapshot.mesh.virtual_services), _unmanaged(snapshot.mesh.destination_rules))
+    ideal = replace(snapshot, problems=(), surroundings=None, custom_metrics=(), annotations=annotations, mesh=mesh)
     on_trial = (status.rollout.version, status.rollout.stable) if status.rollout is not None else ()
     versions = {version: f"{spec.service}-{version}" for version in (spec.version, stable, *on_trial)}
     return _Run(taken, status, ideal, versions, settings).preview(stable)
@@ -107,22 +110,24 @@ class _Run:
             if self.status.weight:
                 self.on_trial = self.status, self.snapshot.mesh
         stopped = self._rehearse(rehearsal)
-        return Preview(self.snapshot.mesh, tuple(self.stages), stable, self.routing, self.baseline, self._undone(), stopped)
+        return Preview(
+            self.snapshot.mesh, tuple(self.stages), stable, self.spec.version, self.routing, self.baseline, self._undone(), stopped
+        )
 
-    def _rehearse(self, rehearsal: Rehearsal) -> str:
-        """Keep what happens; the reason why it stops short, "" at its proper end."""
+    def _rehearse(self, rehearsal: Rehearsal) -> Problem | None:
+        """Keep what happens; the reason why it stops short, None at its proper end."""
         for _ in range(_MOST_MOVES):
             if rehearsal.status.phase is Phase.STABLE and rehearsal.status.stable_version == self.spec.version:
-                return ""
+                return None
             move = rehearsal.next_move()
             if move is None:
-                return rehearsal.status.message
+                return _hindrance(rehearsal.status)
             stage = _stage(move)
             self.stages += [stage] if stage is not None else []
             self._keep(move)
             if move.ended or move.after is Phase.ROLLED_BACK:
-                return "" if move.ended else rehearsal.status.message
-        return "the rollout does not come to an end"
+                return None
+        return _hindrance(rehearsal.status)
 
     def _keep(self, move: Move) -> None:
         if move.after is Phase.PREPARING and move.before is Phase.STABLE:
@@ -145,6 +150,12 @@ class _Run:
             if move.after in (Phase.ROLLED_BACK, Phase.STABLE):
                 return move.mesh
         return None
+
+
+def _hindrance(status: CanaryRolloutStatus) -> Problem:
+    """What the machine itself gives as the reason."""
+    ready = next(condition for condition in status.conditions if condition.type == "Ready")
+    return Problem(ready.reason, ready.message)
 
 
 _SETTLED = {
@@ -174,6 +185,11 @@ def _plain(mesh: MeshObjects) -> tuple[dict[str, Raw], dict[str, Raw]]:
 
 def _by_name(items: tuple[Raw, ...]) -> dict[str, Raw]:
     return {str(item["metadata"]["name"]): without_bookkeeping(item) for item in items}
+
+
+def _unmanaged(items: tuple[Raw, ...]) -> tuple[Raw, ...]:
+    """Who owns which field is no part of a preview."""
+    return tuple({**item, "metadata": {k: v for k, v in item["metadata"].items() if k != "managedFields"}} for item in items)
 
 
 _BOOKKEEPING = frozenset({"resourceVersion", "uid", "generation", "creationTimestamp", "managedFields", "selfLink"})

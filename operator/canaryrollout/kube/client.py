@@ -45,9 +45,9 @@ class KubeClient:
         self._clock = ServerClock(time.monotonic)
 
     @classmethod
-    async def load(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
+    async def load(cls, kubeconfig: Path | None = None, context: str | None = None, *, user_agent: str = "canaryrollout") -> Self:
         """A client for the cluster we run in, or the one a kubeconfig names. Raises kube.config.ConfigError."""
-        return cls(await load_configuration(kubeconfig, context))
+        return cls(await load_configuration(kubeconfig, context), user_agent=user_agent)
 
     async def __aenter__(self) -> Self:
         return self

@@ -12,9 +12,11 @@ from kubernetes.aio.config.incluster_config import (
     SERVICE_TOKEN_FILENAME,
     InClusterConfigLoader,
 )
-from kubernetes.aio.config.kube_config import load_kube_config
+from kubernetes.aio.config.kube_config import KubeConfigMerger, load_kube_config
+from yaml import YAMLError
 
 _REFRESH_SECONDS = 60.0
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class ConfigError(Exception):
@@ -34,13 +36,33 @@ async def load_configuration(kubeconfig: Path | None = None, context: str | None
             InClusterConfigLoader(SERVICE_TOKEN_FILENAME, SERVICE_CERT_FILENAME).load_and_set(configuration)  # type: ignore[no-untyped-call]
         else:
             await _from_kubeconfig(configuration, kubeconfig, context)
-    except (ConfigException, OSError) as error:
+    except (ConfigException, OSError, YAMLError) as error:
         raise ConfigError(f"no usable Kubernetes configuration: {error}") from error
     return configuration
 
 
-async def _from_kubeconfig(configuration: Configuration, kubeconfig: Path | None, context: str | None) -> None:
+def context_namespace(kubeconfig: Path | None = None, context: str | None = None) -> str:
+    """The namespace that people mean when they name none: the context's, or the pod's own. Raises ConfigError."""
+    if kubeconfig is None and context is None and os.environ.get(SERVICE_HOST_ENV_NAME):
+        return _POD_NAMESPACE.read_text().strip() if _POD_NAMESPACE.is_file() else "default"
+    try:
+        config = KubeConfigMerger(_files(kubeconfig)).config  # type: ignore[no-untyped-call]
+        found = config["contexts"].get_with_name(context or config["current-context"]).value
+    except (ConfigException, OSError, YAMLError, TypeError) as error:
+        raise ConfigError(f"no usable Kubernetes configuration: {error}") from error
+    return str((found.get("context") or {}).get("namespace") or "default")
+
+
+def _files(kubeconfig: Path | None) -> str:
+    """One kubeconfig, or several separated as in $KUBECONFIG, of which at least one exists."""
     files = str(kubeconfig) if kubeconfig is not None else os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    if not any(Path(file).exists() for file in files.split(os.pathsep)):
+        raise ConfigError(f"no usable Kubernetes configuration: there is no kubeconfig {files}")
+    return files
+
+
+async def _from_kubeconfig(configuration: Configuration, kubeconfig: Path | None, context: str | None) -> None:
+    files = _files(kubeconfig)
     # persist_config would write refreshed tokens back into the user's file.
     loader = await load_kube_config(  # type: ignore[no-untyped-call]
         files, context, client_configuration=configuration, persist_config=False

@@ -89,7 +89,7 @@ def world_of(drawn: dict[str, Any]) -> World:
 def test_the_preview_shows_exactly_what_a_rollout_goes_through(drawn: dict[str, Any]) -> None:
     world = world_of(drawn)
     seen = previewed(world)
-    assert seen.stopped == ""
+    assert seen.stopped is None
     assert [(stage.kind.value, shown(stage.mesh)) for stage in seen.stages] == lived(world)
 
 
@@ -130,7 +130,7 @@ def test_it_does_not_wait_for_pods_people_or_custom_metrics() -> None:
     world = adopted().release("v2", ready=0)
     world.spec = {**world.spec, "paused": True, "analysis": analysis}
     seen = previewed(world)
-    assert (seen.stopped, [stage.weight for stage in seen.stages if stage.kind is Kind.STEP]) == ("", [5, 10, 25, 50, 100])
+    assert (seen.stopped, [stage.weight for stage in seen.stages if stage.kind is Kind.STEP]) == (None, [5, 10, 25, 50, 100])
 
 
 @pytest.mark.parametrize("phase", [Phase.PREPARING, Phase.SHIFTING, Phase.ANALYSING, Phase.PROMOTING])
@@ -150,19 +150,22 @@ def test_a_version_that_was_rolled_back_shows_what_a_retry_would_do() -> None:
 
 def test_the_version_that_serves_leaves_nothing_to_show() -> None:
     seen = previewed(adopted())
-    assert (seen.stages, seen.stopped, seen.rollback, seen.routing) == ((), "", None, None)
+    assert (seen.stages, seen.stopped, seen.rollback, seen.routing) == ((), None, None, None)
 
 
 def test_what_forbids_the_rollout_is_said() -> None:
     world = adopted().add(virtual_service([{"route": [destination("v1")]}], name="another")).release("v2")
-    assert "merge them into one" in previewed(world).stopped
+    stopped = previewed(world).stopped
+    assert stopped is not None
+    assert (stopped.reason, "merge them into one" in stopped.message) == ("DuplicateVirtualService", True)
 
 
 def test_a_serving_version_that_cannot_be_told_is_said() -> None:
     world = World(versions={"v1": pods("v1"), "v2": pods("v2")})
     seen = previewed(world)
     assert (seen.stages, seen.stable) == ((), "")
-    assert "spec.stableVersion" in seen.stopped
+    assert seen.stopped is not None
+    assert seen.stopped.reason == "StableUnknown"
 
 
 def test_previewing_changes_nothing() -> None:

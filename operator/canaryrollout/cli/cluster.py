@@ -1,0 +1,53 @@
+"""The user's own way to a cluster: flags, kubeconfig, and errors in one line each."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from canaryrollout.cli.exits import Exit, fail
+
+if TYPE_CHECKING:
+    from canaryrollout.kube.client import KubeClient
+
+T = TypeVar("T")
+
+_PANEL = "Cluster"
+
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Namespace; default: that of the kubeconfig's context.", rich_help_panel=_PANEL)
+]
+Kubeconfig = Annotated[Path | None, typer.Option(help="kubeconfig; default: $KUBECONFIG or ~/.kube/config.", rich_help_panel=_PANEL)]
+KubeContext = Annotated[str | None, typer.Option(help="Context of the kubeconfig.", rich_help_panel=_PANEL)]
+NoColor = Annotated[bool, typer.Option("--no-color", help="Plain output; so is NO_COLOR, and output that is no terminal.")]
+
+
+def on_cluster(work: "Callable[[KubeClient, str], Awaitable[T]]", namespace: str | None, kubeconfig: Path | None, context: str | None) -> T:
+    """Do something with a client and the namespace to look in. Ends the program where the cluster cannot be asked."""
+    from canaryrollout.kube.config import ConfigError  # noqa: PLC0415 - the client takes half a second to import
+    from canaryrollout.kube.errors import ApiError, Forbidden, KindMissing  # noqa: PLC0415
+
+    try:
+        return asyncio.run(_connected(work, namespace, kubeconfig, context))
+    except ConfigError as error:
+        fail(str(error), Exit.CLUSTER)
+    except KindMissing:
+        fail("the cluster does not serve canaryrollout.io/v1beta1: install its CustomResourceDefinition", Exit.CLUSTER)
+    except Forbidden as error:
+        fail(f"the API server refuses: {error.message}", Exit.CLUSTER)
+    except ApiError as error:
+        fail(f"the API server does not answer as it should: {error}", Exit.CLUSTER)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+async def _connected(
+    work: "Callable[[KubeClient, str], Awaitable[T]]", namespace: str | None, kubeconfig: Path | None, context: str | None
+) -> T:
+    from canaryrollout.kube.client import KubeClient  # noqa: PLC0415
+    from canaryrollout.kube.config import context_namespace  # noqa: PLC0415
+
+    async with await KubeClient.load(kubeconfig, context, user_agent="kubectl-canary") as kube:
+        return await work(kube, namespace or context_namespace(kubeconfig, context))

@@ -1,0 +1,190 @@
+"""Kubernetes objects from YAML and JSON files, with the lines they came from."""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Object = dict[str, Any]
+
+STDIN = "<stdin>"
+_SUFFIXES = (".yaml", ".yml", ".json")
+_MOST_VALUES = 1_000_000
+"""Of one object: more than an API server takes."""
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
+
+class ManifestsError(Exception):
+    """The files cannot be used; the message says where and why, in one line."""
+
+
+class _Loader(yaml.SafeLoader):
+    """As Kubernetes reads YAML: a date is a string."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One object and where it stands."""
+
+    file: str
+    body: Object
+    node: yaml.Node
+
+    @property
+    def kind(self) -> str:
+        """Its kind."""
+        return str(self.body["kind"])
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self.body["metadata"]["name"])
+
+    def line(self, path: str = "") -> int:
+        """The line, counted from 1, of a place such as "spec.http[1].route[0]", or of the nearest one above it that exists."""
+        node, mark = self.node, self.node.start_mark
+        for name, index in _STEP.findall(path):
+            if isinstance(node, yaml.MappingNode) and name:
+                found = next(((key, value) for key, value in node.value if key.value == name), None)
+                if found is None:
+                    break
+                mark, node = found[0].start_mark, found[1]
+            elif isinstance(node, yaml.SequenceNode) and index and int(index) < len(node.value):
+                node = node.value[int(index)]
+                mark = node.start_mark
+            else:
+                break
+        return int(mark.line) + 1
+
+    @property
+    def where(self) -> str:
+        """For the beginning of a message."""
+        return f"{self.file}:{self.line()}"
+
+
+def read(paths: Iterable[str]) -> list[Document]:
+    """The objects of files, of all files under folders, and of standard input ("-"), in order. Raises ManifestsError."""
+    return [document for path in paths for name, text in _texts(path) for document in _documents(name, text)]
+
+
+def _texts(path: str) -> Iterator[tuple[str, str]]:
+    if path == "-":
+        yield STDIN, _decoded(STDIN, sys.stdin.buffer.read())
+        return
+    found = Path(path)
+    if not found.exists():
+        raise ManifestsError(f"there is no file {path}")
+    for file in _files(found) if found.is_dir() else [found]:
+        try:
+            yield str(file), _decoded(str(file), file.read_bytes())
+        except OSError as error:
+            raise ManifestsError(f"cannot read {file}: {error.strerror}") from None
+
+
+def _files(folder: Path) -> list[Path]:
+    """Not those of hidden folders, such as .git."""
+    found = (file for file in folder.rglob("*") if file.suffix in _SUFFIXES and file.is_file())
+    return sorted(file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+
+
+def _decoded(name: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ManifestsError(f"{name} is not UTF-8") from None
+
+
+def _documents(file: str, text: str) -> Iterator[Document]:
+    loader = _Loader(text)
+    try:
+        while loader.check_node():
+            node: yaml.Node = loader.get_node()  # type: ignore[assignment]  # there is one
+            yield from _objects(file, loader.construct_document(node), node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark is not None else ""
+        raise ManifestsError(f"{file}{line}: not valid YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ManifestsError(f"{file}: not valid YAML: {error}") from None
+    finally:
+        loader.dispose()
+
+
+def _objects(file: str, body: Any, node: yaml.Node) -> Iterator[Document]:
+    """Of a List its items. What is no Kubernetes object (values of a chart, an empty document) is passed over."""
+    if not isinstance(body, dict) or not isinstance(body.get("kind"), str) or not isinstance(body.get("apiVersion"), str):
+        return
+    items = body.get("items")
+    if body["kind"].endswith("List") and isinstance(items, list):
+        holder = next(value for key, value in node.value if key.value == "items")
+        for item, inner in zip(items, holder.value, strict=True):
+            yield from _objects(file, item, inner)
+        return
+    metadata = body.get("metadata")
+    if isinstance(metadata, dict) and isinstance(metadata.get("name"), str) and metadata["name"]:
+        yield Document(file, body, node)
+    elif body["kind"] in READ:
+        raise ManifestsError(f"{file}:{node.start_mark.line + 1}: {body['kind']} without metadata.name")
+
+
+READ: Mapping[str, str] = {
+    "CanaryRollout": "canaryrollout.io",
+    "Service": "",
+    "Deployment": "apps",
+    "StatefulSet": "apps",
+    "DaemonSet": "apps",
+    "VirtualService": "networking.istio.io",
+    "DestinationRule": "networking.istio.io",
+    "Gateway": "networking.istio.io",
+    "ServiceEntry": "networking.istio.io",
+    "Sidecar": "networking.istio.io",
+    "EnvoyFilter": "networking.istio.io",
+    "PeerAuthentication": "security.istio.io",
+}
+"""The kinds that matter, with their API groups."""
+
+
+def relevant(documents: Iterable[Document], namespace: str) -> list[Document]:
+    """Those of the kinds that matter; what names no namespace is in `namespace`. Raises ManifestsError for one that comes twice."""
+    found: dict[tuple[str, str, str], Document] = {}
+    for document in documents:
+        group, _, version = str(document.body["apiVersion"]).rpartition("/")
+        if document.kind == "CanaryRollout" and (group, version) != ("canaryrollout.io", "v1beta1"):
+            raise ManifestsError(f"{document.where}: apiVersion must be canaryrollout.io/v1beta1, not {document.body['apiVersion']}")
+        if not version or READ.get(document.kind) != group:
+            continue
+        metadata = {"namespace": namespace, **{k: v for k, v in document.body["metadata"].items() if v is not None}}
+        placed = Document(document.file, _body(document, metadata), document.node)
+        key = document.kind, str(metadata["namespace"]), document.name
+        if key in found:
+            raise ManifestsError(f"{placed.where}: {document.kind} {key[1]}/{key[2]} is already in {found[key].where}")
+        found[key] = placed
+    return list(found.values())
+
+
+def _without_nulls(value: Any, room: list[int]) -> Any:
+    """As the API server reads it: null is as good as not given. `room` is how many values may follow: aliases multiply."""
+    room[0] -= 1
+    if room[0] < 0:
+        raise RecursionError
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner, room) for name, inner in value.items() if inner is not None}
+    return [_without_nulls(inner, room) for inner in value] if isinstance(value, list) else value
+
+
+def _body(document: Document, metadata: Object) -> Object:
+    try:
+        found: Object = _without_nulls({**document.body, "metadata": metadata}, [_MOST_VALUES])
+    except RecursionError:
+        raise ManifestsError(f"{document.where}: {document.kind} {document.name} is too large, or holds itself") from None
+    return found
