@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.api.spec import CanaryRolloutSpec, Sync
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.core.context import COUNTED, PROVING, Context
 from canaryrollout.core.decision import CreateObject, Decision, PatchObject, SetFinalizer
@@ -113,7 +113,8 @@ def easily_passed(spec: CanaryRolloutSpec) -> CanaryRolloutSpec:
     """The spec with nothing in it that takes time or a person: what it does to the mesh is the same."""
     quick = {"min_duration": 0.0, "warmup": 0.0, "min_requests": 1, "metrics": ()}
     steps = tuple(step.model_copy(update={"min_duration": None, "analysis": None}) for step in spec.steps)
-    return spec.model_copy(update={"paused": False, "steps": steps, "analysis": spec.analysis.model_copy(update=quick)})
+    sync = Sync(timeout=spec.sync.timeout, on_timeout=spec.sync.on_timeout)  # nobody's Envoy can be read here
+    return spec.model_copy(update={"paused": False, "steps": steps, "sync": sync, "analysis": spec.analysis.model_copy(update=quick)})
 
 
 def all_ready(snapshot: Snapshot, versions: Mapping[str, str], *, gone: str = "") -> Snapshot:

@@ -124,11 +124,11 @@ def test_without_istio_objects_it_shows_what_is_created() -> None:
     assert [(stage.kind.value, shown(stage.mesh)) for stage in seen.stages] == lived(world)
 
 
-def test_it_does_not_wait_for_pods_people_or_custom_metrics() -> None:
+def test_it_does_not_wait_for_pods_people_envoys_or_custom_metrics() -> None:
     metric = {"name": "queue", "value": "queue", "max": 5}
     analysis = {"minDuration": "30m", "warmup": "10m", "metrics": [metric]}
     world = adopted().release("v2", ready=0)
-    world.spec = {**world.spec, "paused": True, "analysis": analysis}
+    world.spec = {**world.spec, "paused": True, "analysis": analysis, "sync": {"verify": "envoy"}}
     seen = previewed(world)
     assert (seen.stopped, [stage.weight for stage in seen.stages if stage.kind is Kind.STEP]) == (None, [5, 10, 25, 50, 100])
 
