@@ -20,7 +20,8 @@ from reconciling import Operator, analysing, condition, rolling_out, stable
 
 async def test_the_intent_is_stored_then_the_finalizer_held_then_the_mesh_written() -> None:
     operator = await rolling_out()
-    assert [verb for verb, _, _ in operator.api.calls] == ["replace_status", "merge_patch", "json_patch", "create"]
+    events = ["create", "create"]  # of the start, and of a canary with a single pod
+    assert [verb for verb, _, _ in operator.api.calls] == ["replace_status", "merge_patch", "json_patch", *events]
     assert operator.raw["metadata"]["finalizers"] == [FINALIZER]
 
 

@@ -102,6 +102,9 @@ class StepStatus(Model):
     observed_until: float | None = Field(default=None, description="Prometheus time up to which requests have been counted.")
 
 
+NOTICES_LIMIT = 20
+
+
 class Notice(Model):
     """Something to know that holds nothing up."""
 
@@ -123,8 +126,8 @@ class RolloutState(Model):
     revert: bool = Field(default=False, description="Goes back to the version that served before: one step, no analysis.")
     baseline: Baseline | None = Field(default=None, description="What stable was like in the hour before the rollout.")
     forecast: Annotated[str, Field(max_length=1024)] = Field(default="", description="How long the steps take at the traffic of that hour.")
-    notices: Annotated[tuple[Notice, ...], Field(max_length=10)] = Field(
-        default=(), description="What to know about the data that the rollout is judged by."
+    notices: Annotated[tuple[Notice, ...], Field(max_length=NOTICES_LIMIT)] = Field(
+        default=(), description="What to know about the configuration, and about the data that the rollout is judged by."
     )
     evidence: EvidenceState | None = Field(default=None, description="What has been counted, and what it says.")
 

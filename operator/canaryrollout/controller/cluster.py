@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from canaryrollout.api.analysis import CustomMetric
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus
-from canaryrollout.controller.pods import versions
+from canaryrollout.controller.pods import seen, versions
 from canaryrollout.controller.subject import Object, Subject
 from canaryrollout.core.context import WRITING
 from canaryrollout.core.snapshot import CustomMetricQuery, MeshObjects, Problem, Snapshot
@@ -61,6 +61,7 @@ class ClusterReader:
             problems=problems,
             service=service,
             versions=versions(pods, slices, _version_label(subject.status, spec)),
+            pods=seen(pods, slices) if selector else None,
             observed_endpoints=service is not None,
             finalizer_held=FINALIZER in (metadata.get("finalizers") or []),
             mesh=mesh or MeshObjects(),

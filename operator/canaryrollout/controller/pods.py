@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from canaryrollout.core.snapshot import Raw, VersionPods
+from canaryrollout.core.snapshot import PodSeen, Raw, VersionPods
 from canaryrollout.mesh.proxies import workload_of
 
 _FAILING = frozenset({"CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError"})
@@ -27,6 +27,16 @@ def versions(pods: Iterable[Raw], slices: Iterable[Raw], version_label: str) -> 
         )
         for version, members in groups.items()
     }
+
+
+def seen(pods: Iterable[Raw], slices: Iterable[Raw]) -> tuple[PodSeen, ...]:
+    """Every pod that has not ended, with its labels; those about to go are left out."""
+    ready = ready_pods(slices)
+    return tuple(
+        PodSeen(str(pod["metadata"]["name"]), pod["metadata"].get("labels") or {}, pod["metadata"]["name"] in ready)
+        for pod in pods
+        if (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed") and not pod["metadata"].get("deletionTimestamp")
+    )
 
 
 def ready_pods(slices: Iterable[Raw]) -> set[str]:

@@ -9,10 +9,11 @@ from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.core.adoption import find_stable
 from canaryrollout.core.evidence import EvidenceState
+from canaryrollout.core.findings import Finding
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.limits import Limits
 from canaryrollout.core.plan import MeshPlan, make_plan, target_of
-from canaryrollout.core.preflight.chain import first_problem, structural_problem
+from canaryrollout.core.preflight.chain import examine, first_error, structural_problem
 from canaryrollout.core.preflight.inputs import Input
 from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Snapshot, VersionPods
 from canaryrollout.core.verdict import Verdict, Wait, verdict
@@ -69,12 +70,17 @@ class Context:
     @cached_property
     def given(self) -> Input:
         """The input of preflight and adoption."""
-        return Input(self.snapshot, self.spec, self.host)
+        return Input(self.snapshot, self.spec, self.host, self.status.routing)
 
     @cached_property
     def problem(self) -> Problem | None:
         """The first problem of preflight, as far as it is asked for."""
-        return first_problem(self.given) if looks_around(self.spec, self.status) else structural_problem(self.given)
+        return first_error(self.findings) if looks_around(self.spec, self.status) else structural_problem(self.given)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """All of preflight, where it is asked for."""
+        return examine(self.given) if looks_around(self.spec, self.status) else ()
 
     @cached_property
     def stable_found(self) -> str | Problem:

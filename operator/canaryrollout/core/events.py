@@ -2,6 +2,7 @@
 
 from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase
 from canaryrollout.core.decision import EmitEvent
+from canaryrollout.core.preflight.chain import KINDS
 
 _TOLD = {
     Phase.ADOPTING: ("Adopting", "pinning all traffic to the version that serves now, {stable}"),
@@ -14,6 +15,9 @@ _ORDINARY = frozenset(
     {"NotObserved", "BetweenPolls", "NoTraffic", "NoCanaryTraffic", "NotEnoughRequests", "CollectingEvidence", "WarmingUp"}
 )
 """States of the analysis that every step goes through."""
+
+_HOLDING = frozenset(kind.code for kind in KINDS)
+"""Findings of preflight: as errors they hold a rollout that is under way."""
 
 _WARNED = {Phase.ROLLING_BACK: "RollingBack", Phase.PAUSED: "Paused", Phase.RESTORING: "Restoring"}
 
@@ -47,12 +51,14 @@ def _read(status: CanaryRolloutStatus) -> str:
 
 
 def forecast_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:
-    """How long it will take and what to know, as soon as the hour before has been looked at."""
-    known = before.rollout is not None and before.rollout.baseline is not None
-    if known or after.rollout is None or not after.rollout.forecast:
+    """How long it will take, as soon as the hour before has been looked at, and what to know, once in a rollout."""
+    if after.rollout is None:
         return ()
-    told = EmitEvent("Forecast", after.rollout.forecast)
-    return (told, *(EmitEvent(notice.reason, notice.message, warning=True) for notice in after.rollout.notices))
+    known = before.rollout if before.rollout is not None and before.rollout.started_at == after.rollout.started_at else None
+    fresh = after.rollout.forecast and (known is None or not known.forecast)
+    said = {notice.reason for notice in known.notices} if known is not None else set()
+    told = (EmitEvent("Forecast", after.rollout.forecast),) if fresh else ()
+    return (*told, *(EmitEvent(n.reason, n.message, warning=True) for n in after.rollout.notices if n.reason not in said))
 
 
 def _arrivals(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:
@@ -81,4 +87,6 @@ def _problem_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> 
 def _alarming(condition: Condition) -> bool:
     if condition.type == "Stalled":
         return condition.status == "True"
+    if condition.type == "Reconciling":  # under way, and held by something
+        return condition.status == "True" and condition.reason in _HOLDING
     return condition.type in ("Analysis", "ProxiesSynced") and condition.status == "Unknown" and condition.reason not in _ORDINARY

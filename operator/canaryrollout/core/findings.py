@@ -36,4 +36,6 @@ class Finding:
     @property
     def problem(self) -> Problem:
         """As conditions and Events say it."""
-        return Problem(self.code, f"{self.message}: {self.fix}" if self.fix else self.message)
+        where = ", ".join(part for part in (self.subject, self.path) if part)
+        message = f"{where}: {self.message}" if where else self.message
+        return Problem(self.code, f"{message}: {self.fix}" if self.fix else message)

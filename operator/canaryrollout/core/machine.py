@@ -20,6 +20,7 @@ from canaryrollout.core.context import Context
 from canaryrollout.core.decision import Decision, MeshWrite
 from canaryrollout.core.events import forecast_events, transition_events
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.notices import noted
 from canaryrollout.core.observation import count, limits, track
 from canaryrollout.core.snapshot import Raw, Snapshot
 from canaryrollout.core.standing import substituted
@@ -109,7 +110,7 @@ def decide(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snaps
     if rule is not None:
         moved = _moved(before, rule)
         after = Context(spec, moved, snapshot, settings.cluster_domain, limits=limits(spec, moved, snapshot))
-    final = conditions.conclude(after, verdict=before.verdict)
+    final = noted(conditions.conclude(after, verdict=before.verdict), after.findings)
     actions = (*moves.actions(after), *forecast_events(status, final), *transition_events(status, final))
     return Decision(final, actions, moves.requeue_after(after, settings, moved=rule is not None))
 

@@ -10,6 +10,7 @@ from canaryrollout.core.context import COUNTED, OFF_BASELINE
 from canaryrollout.core.evidence import EvidenceState, begin_step, observe
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.limits import Limits, limits_of
+from canaryrollout.core.notices import joined
 from canaryrollout.core.plan import named
 from canaryrollout.core.snapshot import MeshObjects, Poll, Snapshot
 
@@ -42,17 +43,20 @@ def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapsh
     terms = limits_of(spec, status.weight, baseline, snapshot.custom_metrics)
     known = rollout.evidence or EvidenceState()
     evidence = observe(known, poll, terms, counts_for_pass_from=counts_from, canary_weight=status.weight)
-    foreseen = _foreseen(spec, baseline, settle) if rollout.baseline is None and baseline is not None and not rollout.revert else {}
+    foreseen = (
+        _foreseen(spec, baseline, settle, rollout.notices)
+        if rollout.baseline is None and baseline is not None and not rollout.revert
+        else {}
+    )
     if rollout.evidence is None and status.weight > 0:
         evidence = begin_step(evidence)
     seen = {"step": step, "evidence": evidence, "baseline": baseline, **foreseen}
     return status.model_copy(update={"rollout": rollout.model_copy(update=seen)})
 
 
-def _foreseen(spec: CanaryRolloutSpec, baseline: Baseline, scrape_interval: float) -> dict[str, object]:
+def _foreseen(spec: CanaryRolloutSpec, baseline: Baseline, scrape_interval: float, known: tuple[Notice, ...]) -> dict[str, object]:
     given = forecast.Given(spec, baseline, scrape_interval)
-    notices = tuple(Notice(reason=problem.reason, message=problem.message) for problem in forecast.notices(given))
-    return {"forecast": forecast.told(given), "notices": notices}
+    return {"forecast": forecast.told(given), "notices": joined(known, forecast.notices(given))}
 
 
 def track(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, host: ServiceHost, mesh: MeshObjects) -> CanaryRolloutStatus:

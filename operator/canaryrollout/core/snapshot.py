@@ -46,6 +46,16 @@ class VersionPods:
     """Pods whose containers end again and again, as "POD: reason, N restarts"."""
 
 
+@dataclass(frozen=True, slots=True)
+class PodSeen:
+    """One pod of the service that has not ended."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ready: bool = False
+    """Whether it is a ready endpoint."""
+
+
 class ProxyState(StrEnum):
     """How far one proxy is with the expected configuration."""
 
@@ -270,6 +280,8 @@ class Snapshot:
     """What made observing impossible or is wrong with the object itself: invalid spec, Istio's CRDs missing, claims."""
     service: Raw | None = None
     versions: Mapping[str, VersionPods] = field(default_factory=dict)
+    pods: tuple[PodSeen, ...] | None = None
+    """All pods of the service, labelled with a version or not; None where they could not be looked at."""
     observed_endpoints: bool = True
     """Whether pods and endpoints could be read at all: no answer is not the same as no endpoint."""
     finalizer_held: bool = False

@@ -5,8 +5,10 @@ look at an intact structure and are independent.
 from collections.abc import Callable
 
 from canaryrollout.core.findings import Finding, Severity
-from canaryrollout.core.preflight import structure
-from canaryrollout.core.preflight.inputs import Check, Input
+from canaryrollout.core.preflight import gateways, neighbours, resilience, routes, security, structure, subsets
+from canaryrollout.core.preflight.inputs import Input
+from canaryrollout.core.preflight.kinds import Check, Kind
+from canaryrollout.core.preflight.view import POD, View
 from canaryrollout.core.snapshot import Problem
 
 STRUCTURE: tuple[Callable[[Input], Problem | None], ...] = (
@@ -20,16 +22,58 @@ STRUCTURE: tuple[Callable[[Input], Problem | None], ...] = (
     structure.subset_name_is_free,
 )
 
-CHECKS: tuple[Check, ...] = ()
+CHECKS: tuple[Check, ...] = (
+    *routes.CHECKS,
+    *subsets.CHECKS,
+    *security.CHECKS,
+    *neighbours.CHECKS,
+    *gateways.CHECKS,
+    *resilience.CHECKS,
+)
 """What else is looked at, in the order in which people should read it."""
+
+KINDS: tuple[Kind, ...] = tuple(kind for check in CHECKS for kind in check.kinds)
 
 
 def examine(given: Input) -> tuple[Finding, ...]:
-    """Everything there is to say, errors of the structure first (then nothing else)."""
+    """Everything there is to say, errors of the structure first (then nothing else). What cannot be looked at is left out."""
     problem = structural_problem(given)
     if problem is not None:
         return (Finding(problem.reason, Severity.ERROR, problem.message),)
-    return tuple(finding for check in CHECKS for finding in check(given))
+    view = View(given)
+    return tuple(finding for check in CHECKS if not _lacking(given, check) for finding in check.look(view))
+
+
+def skipped(given: Input) -> tuple[str, ...]:
+    """What was not looked at, as "CODE: why": that such a finding is absent says nothing."""
+    if structural_problem(given) is not None:
+        return tuple(f"{kind.code}: the structure has to be intact first" for kind in KINDS)
+    found = []
+    for check in CHECKS:
+        lacking, partial = _lacking(given, check), _partial(given, check)
+        if lacking:
+            why = f"{', '.join(lacking)} could not be read"
+        elif partial:
+            why = f"{', '.join(partial)} could be read in part only"
+        else:
+            continue
+        found += [f"{kind.code}: {why}" for kind in check.kinds]
+    return tuple(found)
+
+
+def _lacking(given: Input, check: Check) -> tuple[str, ...]:
+    """Without which of its inputs a check would guess."""
+    around = given.snapshot.surroundings
+    missing = [name for name in check.wants if around is None]
+    for name in check.needs:
+        known = given.snapshot.pods is not None if name == POD else around is not None and around.complete(name)
+        missing += [] if known else [name]
+    return tuple(missing)
+
+
+def _partial(given: Input, check: Check) -> tuple[str, ...]:
+    around = given.snapshot.surroundings
+    return tuple(name for name in check.wants if around is not None and not around.complete(name))
 
 
 def structural_problem(given: Input) -> Problem | None:
@@ -39,4 +83,9 @@ def structural_problem(given: Input) -> Problem | None:
 
 def first_problem(given: Input) -> Problem | None:
     """What forbids starting a rollout or taking a step."""
-    return next((finding.problem for finding in examine(given) if finding.severity is Severity.ERROR), None)
+    return first_error(examine(given))
+
+
+def first_error(findings: tuple[Finding, ...]) -> Problem | None:
+    """The same, of findings that are known already."""
+    return next((finding.problem for finding in findings if finding.severity is Severity.ERROR), None)

@@ -1,13 +1,12 @@
 """What every check of preflight sees, and which objects a rollout is about."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.api.status import Routing
 from canaryrollout.core import destination_rules as dr
 from canaryrollout.core import virtual_services as vs
-from canaryrollout.core.findings import Finding
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.snapshot import Raw, Snapshot
 
@@ -19,6 +18,8 @@ class Input:
     snapshot: Snapshot
     spec: CanaryRolloutSpec
     host: ServiceHost
+    routing: Routing | None = None
+    """What is known of the routing, in a rollout and at rest; None before adoption."""
 
     @property
     def namespace(self) -> str:
@@ -40,10 +41,6 @@ class Input:
     def rules(self) -> list[Raw]:
         """The DestinationRules of the service."""
         return dr.for_host(self.snapshot.mesh.destination_rules, self.host)
-
-
-Check = Callable[[Input], Iterable[Finding]]
-"""A check looks at one thing and yields what it finds. It never raises, whatever the objects look like."""
 
 
 def subject_of(item: Raw) -> str:
