@@ -13,6 +13,8 @@ import clipage
 import yaml
 from canaryrollout.api.quantities import format_duration
 from canaryrollout.core.machine import TABLE
+from canaryrollout.core.preflight.catalogue import LEFT, STRUCTURE
+from canaryrollout.core.preflight.chain import KINDS
 from canaryrollout.settings import Group, Settings, options
 from canaryrollout.telemetry import Metrics
 
@@ -76,6 +78,38 @@ def transitions_page() -> str:
     return _page("Transitions", text, "| in phase | when | go to |\n|---|---|---|", rows)
 
 
+def preflight_page() -> str:
+    """What is looked at before the first weight and before each step."""
+    text = (
+        "Before the first weight and again before each step the configuration around the Service is looked at. An **error** holds the "
+        "rollout where it is\n(before the start: `Stalled`; later: `held by` in the conditions), with rollback armed, until it is gone. "
+        "A **warning** is an Event, once in a rollout, and stays\nin `status.rollout.notices`. **Info** is shown by "
+        "`canaryrollout plan` only. At rest, and on the way back to the version that served before, only the\nstructure counts.\n\n"
+        "Objects of other namespaces, Gateways, EnvoyFilters, PeerAuthentications, ServiceEntries, Services and Istio's ConfigMap are read "
+        "at most every\n20 s for all rollouts together, and only while one is under way or about to start. With `watchNamespaces` only "
+        "those namespaces, `proxyNamespaces` and\nIstio's root namespace are read: a check that would have to know everything is left "
+        "out then. The MeshConfig is that of the ConfigMap `istio`; the\none of a revision is not looked for.\n\n"
+        "## Structure\n\nErrors, at rest too: without these nothing else is looked at. What to do: "
+        "[every reason](../runbooks/reasons.md).\n\n"
+        + "\n".join(f"- `{code}`{_also(theirs)}" for code, theirs in STRUCTURE.items())
+        + "\n\n## Checks"
+    )
+    rows = [f"| `{k.code}` | {k.severity.value} | {k.what} | {k.fix} | {', '.join(k.analyze)} |" for k in KINDS]
+    left = "\n".join(f"| {code} | {why} |" for code, why in LEFT.items())
+    page = _page("Preflight", text, "| code | severity | what | fix | `istioctl analyze` |\n|---|---|---|---|---|", rows)
+    return (
+        f"{page}\nThe data that the rollout will be judged by is looked at too, by its traffic in the hour before: "
+        "[said before the first weight](../runbooks/reasons.md#said-before-the-first-weight).\n\n"
+        "## Left to `istioctl analyze`\n\nWhat it says about VirtualServices and DestinationRules beyond the codes above. A test runs "
+        "both on the same files.\n\n| code | why |\n|---|---|\n"
+        f"{left}\n"
+    )
+
+
+def _also(theirs: tuple[str, ...]) -> str:
+    return f" ({', '.join(theirs)})" if theirs else ""
+
+
 def chart_page() -> str:
     """The chart's README: its values with their explanations."""
     defaults = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -127,6 +161,7 @@ PAGES = {
     "docs/reference/settings.md": settings_page,
     "docs/reference/metrics.md": metrics_page,
     "docs/reference/transitions.md": transitions_page,
+    "docs/reference/preflight.md": preflight_page,
     "charts/canaryrollout/README.md": chart_page,
 }
 

@@ -1,12 +1,15 @@
 """The subsets that routes name, and the pods behind them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from canaryrollout.core import destination_rules as dr
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.findings import Finding, Severity
+from canaryrollout.core.preflight.inputs import subject_of
 from canaryrollout.core.preflight.kinds import Check, Kind
 from canaryrollout.core.preflight.view import POD, Route, View, listed, selects
+from canaryrollout.core.snapshot import Raw
 
 MISSING = Kind(
     "SubsetMissing",
@@ -56,6 +59,20 @@ def subsets_exist(view: View) -> Iterator[Finding]:
                 said = f"{route.named} names subset {name!r}, which the DestinationRule of {view.host.fqdn} does not have"
                 path = f"{route.path}.route[{position}].destination.subset"
                 yield MISSING.found(said, route.subject, path, severity=Severity.ERROR if grave else Severity.WARNING)
+    for service in view.given.snapshot.mesh.virtual_services:
+        for path, destination in _mirrors(service):
+            name = str(destination.get("subset") or "")
+            if name and name not in known and view.host.matches(str(destination.get("host") or ""), view.namespace):
+                said = f"a mirror names subset {name!r}, which the DestinationRule of {view.host.fqdn} does not have"
+                yield MISSING.found(said, subject_of(service), path, severity=Severity.WARNING)
+
+
+def _mirrors(service: Raw) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for index, route in enumerate(vs.http_routes(service)):
+        if route.get("mirror"):
+            yield f"spec.http[{index}].mirror.subset", route["mirror"]
+        for position, mirror in enumerate(route.get("mirrors") or []):
+            yield f"spec.http[{index}].mirrors[{position}].destination.subset", mirror.get("destination") or {}
 
 
 def subsets_select_pods(view: View) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.core import destination_rules as dr
+from canaryrollout.core import route_rule
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.preflight.inputs import Input, chosen_virtual_service, rule_of, subject_of
@@ -97,7 +98,7 @@ class View:
         """The Service as findings name it."""
         return f"Service/{self.namespace}/{self.host.name}"
 
-    @property
+    @cached_property
     def around(self) -> Surroundings:
         """The surroundings, empty where nobody looked."""
         return self.given.snapshot.surroundings or Surroundings()
@@ -154,10 +155,11 @@ class View:
         routing = self.given.routing
         if routing is None:
             return None
-        records = routing.routes or vs.moving_routes(service, self.host, routing.stable_subset, self.canary_subset)
+        stable, wanted = routing.stable_subset, self.spec.virtual_service.routes or None
+        records = routing.routes or route_rule.moving_routes(service, self.host, stable, self.canary_subset, wanted)
         return frozenset(record.key for record in records)
 
-    @property
+    @cached_property
     def moving(self) -> tuple[Route, ...]:
         """Those that a rollout moves."""
         return tuple(route for route in self.routes if route.moving)
