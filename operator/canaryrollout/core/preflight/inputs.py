@@ -18,7 +18,7 @@ class Input:
     snapshot: Snapshot
     spec: CanaryRolloutSpec
     host: ServiceHost
-    routing: Routing | None = None
+    recorded: Routing | None = None
     """What is known of the routing, in a rollout and at rest; None before adoption."""
 
     @property

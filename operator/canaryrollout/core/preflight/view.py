@@ -126,7 +126,7 @@ class View:
     @cached_property
     def canary_subset(self) -> str:
         """The canary's subset, by the name that it has or will have."""
-        routing = self.given.routing
+        routing = self.given.recorded
         if routing is not None and routing.canary_subset:
             return routing.canary_subset
         found = dr.find_subset(self.rule, self.spec.version_label, self.spec.version)
@@ -135,7 +135,7 @@ class View:
     @cached_property
     def own_subsets(self) -> frozenset[str]:
         """Those of stable and the canary: the operator brings them itself, and looks after their pods itself."""
-        routing = self.given.routing
+        routing = self.given.recorded
         return frozenset({self.canary_subset} | ({routing.stable_subset} if routing is not None else set()))
 
     @cached_property
@@ -152,7 +152,7 @@ class View:
 
     def _moving_keys(self, service: Raw) -> frozenset[str] | None:
         """The keys of the routes that move; None where it is not known yet, so that all may."""
-        routing = self.given.routing
+        routing = self.given.recorded
         if routing is None:
             return None
         stable, wanted = routing.stable_subset, self.spec.virtual_service.routes or None
