@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 PYTEST_ARGS ?=
 
-.PHONY: help venv demo test test-fast lint bench bench-compare bench-montecarlo mesh crds constraints chart clean
+.PHONY: help venv demo test test-fast lint bench bench-compare bench-envoys bench-montecarlo mesh crds constraints chart clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -47,6 +47,9 @@ bench: $(STAMP) ## The benchmarks of the README, on the local mesh
 
 bench-compare: $(STAMP) ## Our engine against the usual policies, simulated (5 minutes, no mesh)
 	@python -m bench.compare
+
+bench-envoys: $(STAMP) ## What reading Envoys adds to a proof (sync.verify: envoy), on the local mesh
+	@python -m localmesh run --name bench -- python -m bench.envoys
 
 bench-montecarlo: $(STAMP) ## How often healthy releases are rolled back, in 38,000 simulated rollouts (an hour, no mesh)
 	@python -m bench.montecarlo

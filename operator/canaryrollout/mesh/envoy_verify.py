@@ -77,6 +77,7 @@ class EnvoyVerifier:
         self._prover = prover
         self._forward = PortForward(kube)
         self._admin_port = admin_port
+        self._parsing = asyncio.Semaphore(1)  # a large route configuration takes many times its size while it is read
         self._memories: dict[tuple[str, str, str], _Memory] = {}
 
     async def close(self) -> None:
@@ -144,7 +145,8 @@ class EnvoyVerifier:
         pod, _, namespace = proxy.rpartition(".")
         paths = [_clusters(expectation.host), *([ROUTES] if expectation.splits else [])]
         clusters, *routes = await self._forward.get(namespace, pod, self._admin_port, paths, seconds=READ_SECONDS)
-        return await asyncio.to_thread(_parsed, clusters, routes, expectation)
+        async with self._parsing:
+            return await asyncio.to_thread(_parsed, clusters, routes, expectation)
 
 
 def _clusters(host: str) -> str:

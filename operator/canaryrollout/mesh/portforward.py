@@ -23,9 +23,9 @@ from canaryrollout.kube.resources import PODS
 
 PROTOCOL = "v4.channel.k8s.io"
 DATA, ERROR = 0, 1
-AT_ONCE = 8
-"""Connections at a time, of all rollouts: each goes through the API server and a kubelet."""
-ANSWER_LIMIT = 64 * 1024 * 1024
+AT_ONCE = 4
+"""Connections at a time, of all rollouts: each goes through the API server and a kubelet, and its answer is held in memory."""
+ANSWER_LIMIT = 16 * 1024 * 1024
 ERROR_LIMIT = 200
 PIPELINED = 2
 """Envoy takes more unanswered requests on one connection for an attack and closes it."""
