@@ -50,6 +50,11 @@ def test_nothing_names_a_machine_s_folders_or_a_package_registry() -> None:
     assert found == []
 
 
+def test_no_merge_was_left_half_done() -> None:
+    marker = re.compile(r"^(<{7} |>{7} )", re.MULTILINE)
+    assert [str(path.relative_to(ROOT)) for path in files() if marker.search(path.read_bytes().decode(errors="replace"))] == []
+
+
 def test_files_of_the_operator_stay_readable() -> None:
     long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
     assert {name: lines for name, lines in long.items() if lines > 350} == {}
