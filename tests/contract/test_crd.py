@@ -141,6 +141,7 @@ def test_a_whole_spec_survives_the_api_server_and_the_models(server: ApiServer) 
             'spec.analysis.maxDuration: Invalid value: "0h00ms": must be longer than 0s',
         ),
         ({"steps": [{"weight": 100, "analysis": {"maxP99Latency": "0ms"}}]}, 'maxP99Latency: Invalid value: "0ms": must be longer than 0s'),
+        ({"sync": {"timeout": "0s"}}, 'spec.sync.timeout: Invalid value: "0s": must be longer than 0s'),
         ({"steps": [{"weight": 100, "analysis": {"maxDuration": "0m"}}]}, 'maxDuration: Invalid value: "0m": must be longer than 0s'),
         ({"analysis": {"confidence": "49%"}}, "spec.analysis.confidence"),
         ({"analysis": {"confidence": "100%"}}, "spec.analysis.confidence"),

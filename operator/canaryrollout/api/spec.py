@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from canaryrollout.api.analysis import Analysis, AnalysisOverrides
 from canaryrollout.api.model import Model
-from canaryrollout.api.quantities import Duration
+from canaryrollout.api.quantities import Duration, PositiveDuration
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 LABEL_VALUE = r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
@@ -73,7 +73,7 @@ class Sync(Model):
         "the operator needs the chart's istio.verifyEnvoys for that.",
     )
 
-    timeout: Duration = Field(
+    timeout: PositiveDuration = Field(
         default="60s", validate_default=True, description="How long proxies may take to acknowledge a change before onTimeout applies."
     )
     on_timeout: Literal["rollback", "pause"] = Field(default="rollback", description="What to do when a proxy did not acknowledge in time.")

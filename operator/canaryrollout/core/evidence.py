@@ -34,7 +34,7 @@ _NO_TROUBLE = Trouble()
 def begin_step(state: EvidenceState) -> EvidenceState:
     """A step begins: a fresh stake against the canary, and evidence for it that has to grow anew."""
     first = state.weight_since is None
-    placed = stakes.place(state, stakes.FIRST_STEP if first else stakes.LATER_STEP)
+    placed = stakes.stored(stakes.place(state, stakes.FIRST_STEP if first else stakes.LATER_STEP))
     return placed.model_copy(
         update={
             "weight_since": state.cursor if first else state.weight_since,
@@ -51,7 +51,7 @@ def resume_step(state: EvidenceState) -> EvidenceState:
     Were the evidence for it begun anew, each break would be another try.
     """
     heard = {"step": 0.0, "step_stable": 0.0}
-    placed = stakes.place(state, stakes.FIRST_STEP if state.weight_since is None else stakes.LATER_STEP)
+    placed = stakes.stored(stakes.place(state, stakes.FIRST_STEP if state.weight_since is None else stakes.LATER_STEP))
     return placed.model_copy(
         update={
             "weight_since": state.cursor if state.weight_since is None else state.weight_since,
@@ -99,8 +99,10 @@ def observe(
         times[piece.end].append(piece)
     first = state
     for end in sorted(times):
+        if state.weight_since is not None:
+            state = stakes.place(state, stakes.slice_part(end - state.weight_since))
         counts = counts_for_pass_from is not None and min(p.start for p in times[end]) >= counts_for_pass_from
-        state = _fold(state, times[end], limits, counts=counts, weight=canary_weight)
+        state = stakes.stored(_fold(state, times[end], limits, counts=counts, weight=canary_weight))
         if _breached(state, limits) and not _breached(first, limits):
             # What comes later must not hide it: a breach found in a backlog counts as one found at once.
             return state.model_copy(update={"cursor": end})
@@ -142,8 +144,6 @@ def _digest(metric: CustomMetricQuery) -> str:
 
 def _fold(state: EvidenceState, pieces: Iterable[Slice | CustomSlice], limits: Limits, *, counts: bool, weight: int) -> EvidenceState:
     """What was counted up to one time."""
-    if state.weight_since is not None:
-        state = stakes.place(state, stakes.SLICE)
     warm = state.weight_since is not None and limits.warmup > 0.0
     views = {reporter: view_of(state, reporter) for reporter in REPORTERS}
     custom = {metric.name: metric for metric in state.custom}
@@ -252,8 +252,9 @@ def _trouble(trouble: Trouble, canary: tuple[float, float], stable: tuple[float,
 
 
 def _grown(count: float, more: float) -> float:
-    """A sum that can be stored: beyond this a float counts no single request any more."""
-    return min(count + more, MOST_COUNT)
+    """A sum that can be stored: beyond this a float counts no single request any more, and parts of one need three digits."""
+    grown = min(count + more, MOST_COUNT)
+    return grown if grown.is_integer() else round(grown, 3)
 
 
 def _plus(tally: Tally, counts: Counts) -> Tally:
@@ -294,12 +295,14 @@ def _add_value(metric: CustomEvidence, piece: CustomSlice, query: CustomMetricQu
 
 def _add_ratio(metric: CustomEvidence, piece: CustomSlice, query: CustomMetricQuery, *, counts: bool) -> CustomEvidence:
     gains = formulas.absolute_gains(piece.bad, piece.total, query.max_rate if query.max_rate is not None else 1.0, 1.0)
+    # Queries may count parts of a request: in doubt a little more are bad, and a little fewer are not.
+    bad, total = math.ceil(min(piece.bad, MOST_COUNT) * 1000.0) / 1000.0, math.floor(min(piece.total, MOST_COUNT) * 1000.0) / 1000.0
     return metric.model_copy(
         update={
             "logs": stakes.multiplied(metric.logs, gains),
-            "bad": _grown(metric.bad, piece.bad),
-            "total": _grown(metric.total, piece.total),
-            "passing_bad": _grown(metric.passing_bad, piece.bad if counts else 0.0),
-            "passing_total": _grown(metric.passing_total, piece.total if counts else 0.0),
+            "bad": _grown(metric.bad, bad),
+            "total": _grown(metric.total, total),
+            "passing_bad": _grown(metric.passing_bad, bad if counts else 0.0),
+            "passing_total": _grown(metric.passing_total, total if counts else 0.0),
         }
     )

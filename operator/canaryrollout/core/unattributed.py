@@ -32,4 +32,4 @@ def charged(view: ReporterEvidence, piece: Slice, lost: float, weight: int) -> f
     mine = view.passing.total - view.charged + piece.canary.total
     share, total = weight / 100.0, mine + view.proved_stable + piece.stable.total + every
     short = share * total - mine - DEVIATIONS * math.sqrt(share * (1.0 - share) * total)
-    return round(max(0.0, min(short, every) - view.charged), 3)
+    return math.floor(max(0.0, min(short, every) - view.charged) * 1000.0) / 1000.0

@@ -3,6 +3,7 @@
 Counted as a rollout's slices are, with resets, newborn series and losses of history; evaluated as two range queries.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -69,7 +70,8 @@ def burst(counted: Sequence[tuple[float, float]]) -> float:
         return 1.0
     share = bad / every
     chi = sum((found - requests * share) ** 2 / (requests * share * (1.0 - share)) for requests, found in busy)
-    return min(chi / (len(busy) - 1), _MOST_BURST)
+    # Rounded up: larger factors make either verdict later, never wrong.
+    return min(math.ceil(chi / (len(busy) - 1) * 1000.0) / 1000.0, _MOST_BURST)
 
 
 def _of(reporter: Reporter, counted: Sequence[Slice]) -> ReporterBaseline:

@@ -37,7 +37,7 @@ def test_independent_errors_have_a_factor_of_about_one_and_clumps_of_about_their
 
 def test_a_factor_is_pearsons_chi_squared_per_degree_of_freedom() -> None:
     # Pooled 3/30: (1-1)^2, (2-1)^2, (0-1)^2 over 10 x 0.1 x 0.9, two degrees of freedom.
-    assert burst([(10.0, 1.0), (10.0, 2.0), (10.0, 0.0), (0.0, 0.0)]) == pytest.approx((0 + 1 + 1) / 0.9 / 2)
+    assert burst([(10.0, 1.0), (10.0, 2.0), (10.0, 0.0), (0.0, 0.0)]) == 1.112, "(0 + 1 + 1) / 0.9 / 2, rounded up"
 
 
 @pytest.mark.parametrize("counted", [[], [(5.0, 1.0)], [(5.0, 0.0)] * 9, [(5.0, 5.0)] * 9, [(0.0, 0.0)] * 9])
