@@ -72,6 +72,14 @@ class MemoryApi:
         self._fenced(present, body)
         return self.put(resource, {**present, "status": body["status"]})
 
+    async def patch_status(self, resource: Resource, namespace: str | None, name: str, ops: Any) -> Object:
+        self._called("patch_status", resource, name)
+        present = self._existing(resource, namespace, name)
+        try:
+            return self.put(resource, {**present, "status": jsonpatch.apply_patch(present, list(ops))["status"]})
+        except jsonpatch.JsonPatchTestFailed as error:
+            raise PreconditionFailed(422, "Invalid", "a test failed") from error
+
     def _called(self, verb: str, resource: Resource, name: str) -> None:
         self.calls.append((verb, resource.plural, name))
         self.before(verb, resource.plural, name)

@@ -11,13 +11,21 @@ class Directory:
 
     def __init__(self) -> None:
         self._services: dict[str, dict[str, str]] = defaultdict(dict)
+        self._asked: dict[Key, object] = {}
 
     def put(self, key: Key, service: str) -> None:
         """Note a CanaryRollout."""
         self._services[key.namespace][key.name] = service
 
+    def asks(self, key: Key, request: object) -> bool:
+        """Note what people ask of one; whether it is something new."""
+        new = self._asked.get(key) != request
+        self._asked[key] = request
+        return new
+
     def drop(self, key: Key) -> None:
         """Forget one that is gone."""
+        self._asked.pop(key, None)
         self._services[key.namespace].pop(key.name, None)
 
     def in_namespace(self, namespace: str) -> list[Key]:

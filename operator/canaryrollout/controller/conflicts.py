@@ -1,9 +1,12 @@
 """Writes that met somebody else's: made again at once where that changes nothing about the decision, else left to the next pass.
 
 A pass takes a tenth of a second or more, and an object that is edited twenty times a second is another one by then. So what was refused
-is not given up but made again on the object as it is now, a few times, each within milliseconds. The fence of a stale leader stays:
-before each try the CanaryRollout is read again, after the object that is to be written. If another leader has stored
-another intent by then, nothing is written; if it stores one later, it writes later, and its own or our precondition fails.
+is not given up but made again on the object as it is now, a few times; every other time with preconditions on nothing but what is
+changed (core.narrow), for on a busy machine even two requests in a row may take longer than somebody's next edit.
+
+The fence of a stale leader stays: before each further try the CanaryRollout is read again, after the object that is to be written. If
+another leader has stored another intent by then, nothing is written; if it stores one later, it writes later, and its own or our
+precondition fails.
 """
 
 import asyncio
@@ -14,6 +17,7 @@ import structlog
 
 from canaryrollout.controller.subject import Object
 from canaryrollout.core.decision import MeshWrite, PatchObject
+from canaryrollout.core.narrow import narrowed, status_patch
 from canaryrollout.core.snapshot import Raw
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import Conflict, PreconditionFailed
@@ -48,24 +52,40 @@ def _basis(item: Object) -> tuple[Any, ...]:
     return *state, item.get("spec"), item.get("status") or {}, requests, ours
 
 
-async def write_fenced(kube: KubeClient, read: Object, write: Callable[[Object], Awaitable[Object]]) -> Object:
-    """Write to a CanaryRollout on which a decision was made. `write` is given the object, with the resourceVersion to name.
+async def store_fenced(kube: KubeClient, read: Object, status: Object) -> Object:
+    """Store the status that was decided on a CanaryRollout as it was read; gives the object.
 
-    Raises Conflict where it is not the one that was read any more, or where no try was quick enough.
+    Raises Conflict or PreconditionFailed where it is not what was read any more, or where no try was quick enough.
+    """
+
+    async def write(item: Object, attempt: int) -> Object:
+        metadata = item["metadata"]
+        narrow = status_patch(item, status) if attempt % 2 == 0 else None
+        if narrow is not None:
+            return await kube.patch_status(CANARYROLLOUTS, metadata["namespace"], metadata["name"], narrow)
+        return await kube.replace_status(CANARYROLLOUTS, metadata["namespace"], metadata["name"], {**item, "status": status})
+
+    return await write_fenced(kube, read, write)
+
+
+async def write_fenced(kube: KubeClient, read: Object, write: Callable[[Object, int], Awaitable[Object]]) -> Object:
+    """Write to a CanaryRollout on which a decision was made. `write` is given the object as it is now and the number of the try.
+
+    Raises as `store_fenced`.
     """
     metadata = read["metadata"]
     item = read
     for attempt in range(1, QUICK_TRIES):
         try:
-            return await write(item)
-        except Conflict:
+            return await write(item, attempt)
+        except (Conflict, PreconditionFailed):
             await asyncio.sleep(PAUSE_SECONDS * attempt)
             now = await kube.get(CANARYROLLOUTS, metadata["namespace"], metadata["name"])
             if now is None or not unchanged(read, now):
                 raise
             log.info("written again after a conflict", kind=CANARYROLLOUTS.kind, name=metadata["name"], attempt=attempt)
             item = now
-    return await write(item)
+    return await write(item, QUICK_TRIES)
 
 
 async def patch_fenced(
@@ -75,21 +95,22 @@ async def patch_fenced(
 
     Raises PreconditionFailed where the intent does not stand any more, asks for something else by now, or no try was quick enough.
     """
-    namespace = intent["metadata"]["namespace"]
+    namespace, operations = intent["metadata"]["namespace"], patch.operations
     for attempt in range(1, QUICK_TRIES):
         try:
-            await kube.json_patch(resource, namespace, patch.name, patch.operations, manager=manager)
+            await kube.json_patch(resource, namespace, patch.name, operations, manager=manager)
         except PreconditionFailed:
             await asyncio.sleep(PAUSE_SECONDS * attempt)
             item = await kube.get(resource, namespace, patch.name)
             again = replan(item) if item is not None else None
-            if not isinstance(again, PatchObject) or (again.kind, again.name) != (patch.kind, patch.name):
+            if item is None or not isinstance(again, PatchObject) or (again.kind, again.name) != (patch.kind, patch.name):
                 raise
             if not unchanged(intent, await kube.get(CANARYROLLOUTS, namespace, intent["metadata"]["name"])):
                 raise
             log.info("written again after a conflict", kind=patch.kind, name=patch.name, attempt=attempt)
             patch = again
+            operations = (narrowed(again.operations, item) if attempt % 2 else None) or again.operations
         else:
             return patch
-    await kube.json_patch(resource, namespace, patch.name, patch.operations, manager=manager)
+    await kube.json_patch(resource, namespace, patch.name, operations, manager=manager)
     return patch

@@ -61,7 +61,7 @@ class Effects:
     async def _finalizer(self, raw: Object, *, held: bool) -> None:
         """A merge patch of the whole list, with resourceVersion: other controllers' finalizers stay."""
 
-        async def write(item: Object) -> Object:
+        async def write(item: Object, _: int) -> Object:
             metadata = item["metadata"]
             others = [name for name in metadata.get("finalizers") or [] if name != FINALIZER]
             body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": [*others, FINALIZER] if held else others}}

@@ -1,15 +1,21 @@
 """kopf as informer: every event becomes a key in the work queue, and nothing is decided here."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import kopf
 
 from canaryrollout.controller.cache import Directory
+from canaryrollout.controller.conflicts import PREFIX
 from canaryrollout.controller.reconciler import Key
 from canaryrollout.controller.revisions import Revisions
 from canaryrollout.controller.workqueue import WorkQueue
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, ENDPOINTSLICES, VIRTUALSERVICES, Resource
+
+TOGETHER_SECONDS = 0.2
+"""Edits that nobody waits for are looked at together when they come faster than this: somebody who edits many times a second must
+not keep the operator from its other objects."""
 
 
 class WatchAge:
@@ -30,22 +36,24 @@ class WatchAge:
 def register(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], directory: Directory, age: WatchAge, revisions: Revisions) -> None:
     """Watch CanaryRollouts and what they depend on."""
 
-    async def rollout(type: str | None, namespace: str, name: str, spec: kopf.Spec, **_: Any) -> None:
+    async def rollout(type: str | None, namespace: str, name: str, spec: kopf.Spec, event: kopf.RawEvent, **_: Any) -> None:
         age.touch()
         key = Key(namespace, name)
+        new = True
         if type == "DELETED":
             directory.drop(key)
         else:
             directory.put(key, str(spec.get("service", "")))
-        await queue.add(key)
+            new = directory.asks(key, _request(event["object"]["metadata"]))
+        await queue.add(key, 0.0 if new else TOGETHER_SECONDS)
         # A neighbour may have waited for this one's claim.
         for other in directory.for_service(namespace, str(spec.get("service", ""))):
-            await queue.add(other)
+            await queue.add(other, TOGETHER_SECONDS)
 
     async def neighbour(type: str | None, namespace: str, event: kopf.RawEvent, **_: Any) -> None:
         await revisions.seen(type, dict(event["object"]))
         for key in directory.in_namespace(namespace):
-            await queue.add(key)
+            await queue.add(key, TOGETHER_SECONDS)
 
     async def endpoints(namespace: str, labels: kopf.Labels, **_: Any) -> None:
         for key in directory.for_service(namespace, labels.get("kubernetes.io/service-name", "")):
@@ -55,6 +63,13 @@ def register(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], directory: 
     _on_event(registry, VIRTUALSERVICES, neighbour)
     _on_event(registry, DESTINATIONRULES, neighbour)
     _on_event(registry, ENDPOINTSLICES, endpoints)
+
+
+def _request(metadata: Mapping[str, Any]) -> tuple[object, ...]:
+    """What people ask of a CanaryRollout: another spec, its deletion, or something by annotation."""
+    annotations = metadata.get("annotations") or {}
+    asked = sorted((name, value) for name, value in annotations.items() if name.startswith(PREFIX))
+    return metadata.get("generation"), metadata.get("deletionTimestamp"), *asked
 
 
 def _on_event(registry: kopf.OperatorRegistry, resource: Resource, handler: Any) -> None:

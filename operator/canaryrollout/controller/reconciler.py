@@ -9,7 +9,7 @@ import structlog
 
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
-from canaryrollout.controller.conflicts import write_fenced
+from canaryrollout.controller.conflicts import store_fenced
 from canaryrollout.controller.effects import Effects
 from canaryrollout.controller.observe import Observer
 from canaryrollout.controller.subject import Object, Subject, parse
@@ -99,12 +99,7 @@ class Reconciler:
         body = dump(status)
         if subject.lost is None and body == dump(subject.status) and subject.raw.get("status", {}).get("conditions"):
             return subject.raw
-
-        async def write(item: Object) -> Object:
-            metadata = item["metadata"]
-            return await self._kube.replace_status(CANARYROLLOUTS, metadata["namespace"], metadata["name"], {**item, "status": body})
-
-        return await write_fenced(self._kube, subject.raw, write)
+        return await store_fenced(self._kube, subject.raw, body)
 
     async def _refuse(self, subject: Subject) -> float | None:
         """A spec or status that cannot be read: say so, hold everything as it is."""

@@ -132,6 +132,10 @@ class KubeClient:
         """Replace the status subresource. Raises Conflict unless metadata.resourceVersion is the present one."""
         return await self._call("PUT", resource.path(namespace, name, "status"), body=body)
 
+    async def patch_status(self, resource: Resource, namespace: str | None, name: str, ops: Sequence[Mapping[str, Any]]) -> Object:
+        """JSON Patch of the status subresource; its tests may be about the whole object. Raises as `json_patch`."""
+        return await self._call("PATCH", resource.path(namespace, name, "status"), body=list(ops), content_type=_JSON_PATCH)
+
     async def delete(
         self, resource: Resource, namespace: str | None, name: str, *, uid: str | None = None, resource_version: str | None = None
     ) -> bool:
