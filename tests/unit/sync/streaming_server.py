@@ -32,6 +32,7 @@ class Far:
     """What the kubelet says on the error channel instead."""
     refusal: int = 0
     """The API server's status code instead of an upgrade."""
+    refused: int = 0
     asked: list[str] = field(default_factory=list)
     """The pods in the order of their requests."""
     open: int = 0
@@ -42,9 +43,14 @@ class Far:
         """Whether nobody is connected."""
         return not self.open
 
+    async def busy(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return self.open > 0 and bool(self.asked)
+
     async def serve(self, request: web.Request) -> web.StreamResponse:
         assert request.query["ports"] == str(PORT)
         if self.refusal:
+            self.refused += 1
             return web.Response(status=self.refusal)
         socket = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
         await socket.prepare(request)
