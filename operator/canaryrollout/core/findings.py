@@ -35,7 +35,11 @@ class Finding:
 
     @property
     def problem(self) -> Problem:
-        """As conditions and Events say it."""
+        """What is wrong and what to do, for places that show the object by themselves."""
+        return Problem(self.code, f"{self.message}: {self.fix}" if self.fix else self.message)
+
+    @property
+    def placed(self) -> Problem:
+        """The same with the object and the path, as conditions and Events say it."""
         where = ", ".join(part for part in (self.subject, self.path) if part)
-        message = f"{where}: {self.message}" if where else self.message
-        return Problem(self.code, f"{message}: {self.fix}" if self.fix else message)
+        return Problem(self.code, f"{where}: {self.problem.message}" if where else self.problem.message)

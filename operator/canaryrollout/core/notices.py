@@ -30,6 +30,6 @@ def _by_code(findings: Iterable[Finding]) -> list[Problem]:
         if finding.severity is Severity.WARNING:
             grouped.setdefault(finding.code, []).append(finding)
     return [
-        Problem(code, found[0].problem.message + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""))
+        Problem(code, found[0].placed.message + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""))
         for code, found in grouped.items()
     ]

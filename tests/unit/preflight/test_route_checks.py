@@ -23,9 +23,9 @@ def test_a_fault_on_a_moving_route_forbids_everything(kind: str, percentage: dic
 def test_a_fault_says_where_and_what_to_do() -> None:
     http = [{"name": "all", "fault": {"abort": {"percentage": {"value": 5}, "httpStatus": 500}}, "route": [to("v1")]}]
     (finding,) = Scene(http=http).findings()
-    assert finding.problem.reason == "FaultInjected"
-    assert finding.problem.message.startswith("VirtualService/shop/reviews, spec.http[0].fault: route 'all' injects a fault (abort)")
-    assert "remove fault" in finding.problem.message
+    assert finding.placed.reason == "FaultInjected"
+    assert finding.placed.message.startswith("VirtualService/shop/reviews, spec.http[0].fault: route 'all' injects a fault (abort)")
+    assert "remove fault" in finding.placed.message
 
 
 @pytest.mark.parametrize("fault", [{}, {"abort": {"httpStatus": 500}}, {"delay": {"percentage": {"value": 0}, "fixedDelay": "5s"}}])

@@ -88,4 +88,4 @@ def first_problem(given: Input) -> Problem | None:
 
 def first_error(findings: tuple[Finding, ...]) -> Problem | None:
     """The same, of findings that are known already."""
-    return next((finding.problem for finding in findings if finding.severity is Severity.ERROR), None)
+    return next((finding.placed for finding in findings if finding.severity is Severity.ERROR), None)
