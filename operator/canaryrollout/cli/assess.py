@@ -76,11 +76,11 @@ def assess(
     versions = {**(coming or {}), **{version: pods for version, pods in snapshot.versions.items() if pods.total}}
     seen = replace(snapshot, versions=versions)
     host = ServiceHost(spec.service, snapshot.namespace, machine.cluster_domain)
-    given = Input(seen, spec, host)
     shown = preview(spec, status, seen, machine)
+    given = Input(seen, spec, host, shown.routing)
     found = list(examine(given))
     for problem in (_readiness(spec, status, seen, shown, machine), shown.stopped):
-        if problem is not None and all(finding.problem.message != problem.message for finding in found):
+        if problem is not None and all(problem.message not in (finding.problem.message, finding.placed.message) for finding in found):
             found.append(Finding(problem.reason, Severity.ERROR, problem.message))  # reasons: those of conditions
     rollout = status.rollout
     return Assessment(
