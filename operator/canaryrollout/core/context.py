@@ -52,6 +52,9 @@ def looks_around(spec: CanaryRolloutSpec, status: CanaryRolloutStatus) -> bool:
     return status.phase in EXAMINED and status.rollout is not None and not status.rollout.revert
 
 
+_NO_PODS = VersionPods()
+
+
 @dataclass(frozen=True)
 class Context:
     """A snapshot in the light of the spec and of the status as it stands (evidence of this poll folded in)."""
@@ -97,7 +100,7 @@ class Context:
 
     def pods(self, version: str) -> VersionPods:
         """The pods of a version."""
-        return self.snapshot.versions.get(version, VersionPods())
+        return self.snapshot.versions.get(version, _NO_PODS)
 
     @property
     def canary(self) -> VersionPods:

@@ -12,6 +12,9 @@ from canaryrollout.core.evidence_wording import percent
 from canaryrollout.core.limits import SLOW_SHARE, Limits, limits_of
 from canaryrollout.core.snapshot import Problem, Reporter
 
+LEAST_HISTORY = 60.0
+"""Seconds of counts from which the present traffic can be told: a series' first value holds all that came before it."""
+
 _NEAR_LIMIT = 0.5
 _CLUMPS = 2.0
 _PROOF_SECONDS = 2.0
@@ -52,11 +55,16 @@ class Given:
         requests = max((view.requests for _, view in self.views), default=0.0)
         return requests / self.baseline.seconds if self.baseline.seconds > 0.0 else 0.0
 
+    @property
+    def too_short(self) -> bool:
+        """Whether there are requests, but for too short a time to tell how many there are in a second."""
+        return bool(self.views) and self.baseline.seconds < LEAST_HISTORY
+
 
 def forecast(given: Given, slice_seconds: float = 5.0) -> tuple[StepForecast, ...]:
-    """The time of each step for a canary that does as stable did, at the traffic of the hour before. Empty without traffic."""
+    """The time of each step for a canary that does as stable did, at the traffic of the hour before. Empty where that cannot be told."""
     rate = given.requests_per_second
-    if rate <= 0.0:
+    if rate <= 0.0 or given.too_short:
         return ()
     interval = given.baseline.scrape_interval or given.scrape_interval
     overhead = _PROOF_SECONDS + interval + slice_seconds
@@ -90,6 +98,9 @@ def _requests(view: ReporterBaseline, limits: Limits, reporter: Reporter, before
 
 def told(given: Given) -> str:
     """The forecast in one sentence."""
+    if given.too_short:
+        known = format_duration(round(given.baseline.seconds))
+        return f"Prometheus knows stable's requests for {known} only: how long the steps take cannot be told"
     steps = forecast(given)
     if not steps:
         return "stable has had no requests in the hour before: how long the steps take cannot be told"

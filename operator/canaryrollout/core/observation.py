@@ -26,6 +26,8 @@ def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapsh
 
     A step counts towards passing from one scrape interval of Prometheus time (`settle` seconds where it could not be measured)
     after the first poll that followed its proof: what is scraped earlier may have happened under the old weights.
+    The cursor moves with each poll, in a pause too, so each poll is stored: rollback is armed in a pause, and who takes over has to go on
+    counting where the last one stopped, not from before the pause, of which Prometheus may know no more.
     """
     rollout, poll = status.rollout, snapshot.poll
     if rollout is None or status.phase not in COUNTED or not isinstance(poll, Poll):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from canaryrollout.api.evidence import EvidenceState, ReporterEvidence, Trouble
 from canaryrollout.core import stakes
@@ -16,8 +16,7 @@ CUSTOM = "custom/"
 """Prefix of the names of custom metrics beside "errors" and "latency"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """What one test contributes."""
 
     metric: str

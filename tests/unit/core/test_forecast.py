@@ -47,6 +47,15 @@ def test_the_present_traffic_counts_more_than_the_hours_mean() -> None:
     assert told(given(baseline(rps=50.0, requests_per_second=300.0))).startswith("at 300 requests/s: 5 % in about 35s")
 
 
+def test_right_after_the_first_requests_no_time_is_foretold() -> None:
+    """A series that is new to Prometheus brings all its past requests at once, and would promise any pace."""
+    new = given(baseline(seconds=15, requests_per_second=12_000.0))
+    assert told(new) == "Prometheus knows stable's requests for 15s only: how long the steps take cannot be told"
+    assert forecast(new) == ()
+    assert "TooLittleTraffic" not in reasons(baseline(seconds=15, requests_per_second=0.01))
+    assert told(given(baseline(seconds=60, requests_per_second=50.0))).startswith("at 50 requests/s")
+
+
 def test_without_history_no_time_is_foretold() -> None:
     assert reasons(Baseline()) == ["NoHistory"]
     assert "cannot be told" in told(given(Baseline()))
