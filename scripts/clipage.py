@@ -67,13 +67,13 @@ def _commands() -> Iterator[tuple[str, Callable[..., None]]]:
 
 
 def _command(name: str, callback: Callable[..., None]) -> Iterator[str]:
+    if name == "operator":
+        yield from (f"## canaryrollout {name}", "", inspect.getdoc(callback) or "", "", "Its flags are the [settings](settings.md).", "")
+        return
     parameters = [(found, *_annotated(found)) for found in inspect.signature(callback).parameters.values()]
     arguments = [found for found, _, info in parameters if isinstance(info, ArgumentInfo)]
     shown = [f"[{found.name.upper()}]" if found.default is None else found.name.upper() for found in arguments]
     yield from (" ".join(("## canaryrollout", name, *shown)), "", inspect.getdoc(callback) or "", "")
-    if name == "operator":
-        yield from ("Its flags are the [settings](settings.md).", "")
-        return
     options = [(found, kind, info) for found, kind, info in parameters if isinstance(info, OptionInfo)]
     if options:
         yield from ("| flag | default | meaning |", "|---|---|---|")

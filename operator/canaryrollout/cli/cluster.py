@@ -1,6 +1,5 @@
 """The user's own way to a cluster: flags, kubeconfig, and errors in one line each."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -26,7 +25,9 @@ NoColor = Annotated[bool, typer.Option("--no-color", help="Plain output; so is N
 
 def on_cluster(work: "Callable[[KubeClient, str], Awaitable[T]]", namespace: str | None, kubeconfig: Path | None, context: str | None) -> T:
     """Do something with a client and the namespace to look in. Ends the program where the cluster cannot be asked."""
-    from canaryrollout.kube.config import ConfigError  # noqa: PLC0415 - the client takes half a second to import
+    import asyncio  # noqa: PLC0415 - this and the client take most of a second to import
+
+    from canaryrollout.kube.config import ConfigError  # noqa: PLC0415
     from canaryrollout.kube.errors import ApiError, Forbidden, KindMissing  # noqa: PLC0415
 
     try:
