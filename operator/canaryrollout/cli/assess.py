@@ -13,7 +13,7 @@ from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits
 from canaryrollout.core.plan import named
-from canaryrollout.core.preflight.chain import examine
+from canaryrollout.core.preflight.chain import examine, skipped, structural_problem
 from canaryrollout.core.preflight.inputs import Input
 from canaryrollout.core.preview import Preview, preview
 from canaryrollout.core.route_rule import explain_routes
@@ -77,7 +77,7 @@ def assess(
     seen = replace(snapshot, versions=versions)
     host = ServiceHost(spec.service, snapshot.namespace, machine.cluster_domain)
     shown = preview(spec, status, seen, machine)
-    given = Input(seen, spec, host, shown.routing)
+    given = Input(seen, spec, host, shown.routing or status.routing)
     found = list(examine(given))
     for problem in (_readiness(spec, status, seen, shown, machine), shown.stopped):
         if problem is not None and all(problem.message not in (finding.problem.message, finding.placed.message) for finding in found):
@@ -95,8 +95,19 @@ def assess(
         _routes(shown, host),
         rollout.forecast if rollout is not None else "",
         tuple((notice.reason, notice.message) for notice in rollout.notices) if rollout is not None else (),
-        not_checked,
+        (*not_checked, *_left_out(given)),
     )
+
+
+def _left_out(given: Input) -> tuple[str, ...]:
+    """The checks that could not be made, those with one reason together; none where an error of the structure says it all."""
+    if structural_problem(given) is not None:
+        return ()
+    codes: dict[str, list[str]] = {}
+    for entry in skipped(given):
+        code, _, why = entry.partition(": ")
+        codes.setdefault(why, []).append(code)
+    return tuple(f"{', '.join(found)}: {why}" for why, found in codes.items())
 
 
 def _readiness(

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.cli.manifests import STDIN, Document, ManifestsError, relevant
 from canaryrollout.cli.shapes import check
 from canaryrollout.core.findings import Finding
-from canaryrollout.core.snapshot import MeshObjects, Snapshot, VersionPods
+from canaryrollout.core.snapshot import MeshObjects, PodSeen, Snapshot, VersionPods
 from canaryrollout.core.surroundings import Cluster
 
 Object = dict[str, Any]
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+_PODS_SHOWN = 20
 _AROUND = ("VirtualService", "DestinationRule", "Gateway", "EnvoyFilter", "PeerAuthentication", "ServiceEntry", "Sidecar", "Service")
 
 
@@ -99,7 +100,8 @@ def snapshot(files: Files, spec: CanaryRolloutSpec) -> tuple[Snapshot, tuple[str
     """What the files show, and what they cannot."""
     metadata = files.rollout.body["metadata"]
     service = next((item for item in files.of("Service") if item["metadata"]["name"] == spec.service), None)
-    versions = workload_versions(files.of(*WORKLOADS), service, spec)
+    workloads = files.of(*WORKLOADS)
+    versions = workload_versions(workloads, service, spec)
     around = Cluster({kind: files.of(kind, anywhere=True) for kind in _AROUND}, unreadable=(*_AROUND, "MeshConfig")).around(files.namespace)
     seen = Snapshot(
         name=files.rollout.name,
@@ -108,8 +110,9 @@ def snapshot(files: Files, spec: CanaryRolloutSpec) -> tuple[Snapshot, tuple[str
         generation=1,
         now=0.0,
         annotations=metadata.get("annotations") or {},
-        service=service or _stand_in(spec, files.namespace),
+        service=service or _stand_in(spec, files),
         versions=versions,
+        pods=_pods_of(workloads, service, spec) if workloads else None,
         mesh=MeshObjects(_revised(files.of("VirtualService")), _revised(files.of("DestinationRule"))),
         surroundings=around,
     )
@@ -118,17 +121,34 @@ def snapshot(files: Files, spec: CanaryRolloutSpec) -> tuple[Snapshot, tuple[str
 
 def workload_versions(workloads: Iterable[Object], service: Object | None, spec: CanaryRolloutSpec) -> dict[str, VersionPods]:
     """The versions in the pod templates that the Service selects; without the Service, those labelled with its name."""
-    selector = ((service or {}).get("spec") or {}).get("selector") or {}
     found: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for item in _selected(workloads, service, spec):
+        version = _labels(item).get(spec.version_label)
+        if version:
+            found[version].append((str(item["metadata"]["name"]), _replicas(item)))
+    return {version: _pods(members) for version, members in found.items()}
+
+
+def _selected(workloads: Iterable[Object], service: Object | None, spec: CanaryRolloutSpec) -> Iterator[Object]:
+    selector = ((service or {}).get("spec") or {}).get("selector") or {}
     for item in workloads:
         labels = _labels(item)
-        version = labels.get(spec.version_label)
         named = spec.service in (labels.get("app"), labels.get("app.kubernetes.io/name"))
-        selected = all(labels.get(name) == value for name, value in selector.items()) if selector else named
-        if version and selected:
-            replicas = int((item.get("spec") or {}).get("replicas", 1))
-            found[version].append((str(item["metadata"]["name"]), replicas))
-    return {version: _pods(members) for version, members in found.items()}
+        if all(labels.get(name) == value for name, value in selector.items()) if selector else named:
+            yield item
+
+
+def _pods_of(workloads: Iterable[Object], service: Object | None, spec: CanaryRolloutSpec) -> tuple[PodSeen, ...]:
+    """The pods that the workloads would have, all ready; of many alike, a few."""
+    return tuple(
+        PodSeen(f"{item['metadata']['name']}-{index}", _labels(item), ready=True)
+        for item in _selected(workloads, service, spec)
+        for index in range(min(_replicas(item), _PODS_SHOWN))
+    )
+
+
+def _replicas(item: Object) -> int:
+    return int((item.get("spec") or {}).get("replicas", 1))
 
 
 def _pods(members: Sequence[tuple[str, int]]) -> VersionPods:
@@ -141,10 +161,13 @@ def _labels(item: Object) -> Mapping[str, str]:
     return (template.get("metadata") or {}).get("labels") or {}
 
 
-def _stand_in(spec: CanaryRolloutSpec, namespace: str) -> Object:
-    """A Service that is in none of the files."""
-    metadata = {"name": spec.service, "namespace": namespace}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": {"app": spec.service}}}
+def _stand_in(spec: CanaryRolloutSpec, files: Files) -> Object:
+    """A Service that is in none of the files; it has the ports that destinations name."""
+    metadata = {"name": spec.service, "namespace": files.namespace}
+    routes = [route for item in files.of("VirtualService") for route in (item.get("spec") or {}).get("http") or []]
+    named = [((entry.get("destination") or {}).get("port") or {}).get("number") for route in routes for entry in route.get("route") or []]
+    ports = [{"port": port} for port in sorted({port for port in named if port is not None})]
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": {"app": spec.service}, "ports": ports}}
 
 
 def _revised(items: Iterable[Object]) -> tuple[Object, ...]:

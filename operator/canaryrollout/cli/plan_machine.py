@@ -106,8 +106,7 @@ def as_github(found: Assessment, place: Placing) -> Iterator[str]:
         at = place(finding)
         properties = {"title": finding.code, **({"file": at.file, "line": str(at.line)} if at is not None else {})}
         written = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-        about = f"{finding.subject} {finding.path}".strip()
-        yield f"::{_COMMANDS[finding.severity]} {written}::{_data(f'{about}: ' if about else '')}{_data(finding.problem.message)}"
+        yield f"::{_COMMANDS[finding.severity]} {written}::{_data(finding.placed.message)}"
 
 
 def _data(text: str) -> str:

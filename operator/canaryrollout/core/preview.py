@@ -82,7 +82,7 @@ def preview(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snap
     asked = {Phase.PAUSED: {RESUME: "preview"}, Phase.ROLLED_BACK: {RETRY: "preview"}}
     annotations = {**snapshot.annotations, **asked.get(status.phase, {})}
     mesh = MeshObjects(_unmanaged(snapshot.mesh.virtual_services), _unmanaged(snapshot.mesh.destination_rules))
-    ideal = replace(snapshot, problems=(), surroundings=None, custom_metrics=(), annotations=annotations, mesh=mesh)
+    ideal = replace(snapshot, problems=(), surroundings=None, pods=None, custom_metrics=(), annotations=annotations, mesh=mesh)
     on_trial = (status.rollout.version, status.rollout.stable) if status.rollout is not None else ()
     versions = {version: f"{spec.service}-{version}" for version in (spec.version, stable, *on_trial)}
     return _Run(taken, status, ideal, versions, settings).preview(stable)

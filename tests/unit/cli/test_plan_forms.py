@@ -27,7 +27,7 @@ def test_github_commands_escape_what_would_end_them() -> None:
     lines = list(as_github(assessment(), lambda finding: Place("a b/c,d:e%.yaml", 7) if finding.code == "First" else None))
     assert lines == [
         "::error title=First,file=a b/c%2Cd%3Ae%25.yaml,line=7::"
-        "VirtualService/a/b spec.http[0]: 100%25 wrong%0D%0Ain two lines: yes, so: mend it",
+        "VirtualService/a/b, spec.http[0]: 100%25 wrong%0D%0Ain two lines: yes, so: mend it",
         "::warning title=Second::doubtful",
         "::notice title=Second::fine",
     ]
