@@ -7,7 +7,7 @@ from canaryrollout.core.preflight.chain import KINDS
 
 STRUCTURE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "ServiceNotFound": ("IST0174",),
+        "ServiceNotFound": ("IST0101", "IST0174"),
         "ServiceWithoutSelector": (),
         "DuplicateVirtualService": ("IST0109",),
         "AmbiguousVirtualService": ("IST0140",),

@@ -16,7 +16,7 @@ ABSENT = Kind(
     Severity.WARNING,
     "the VirtualService is bound to a Gateway that does not exist: no request comes in that way",
     "correct the name (NAMESPACE/NAME where it is in another namespace), or create the Gateway",
-    analyze=("IST0101",),
+    analyze=("IST0101", "IST0132"),
 )
 UNSERVED = Kind(
     "HostNotOnGateway",
