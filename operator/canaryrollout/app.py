@@ -227,6 +227,7 @@ def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
 def _machine_settings(settings: Settings) -> MachineSettings:
     return MachineSettings(
         cluster_domain=settings.cluster_domain,
+        takeover_managers=settings.takeover_managers,
         poll_interval=settings.prometheus.poll_interval,
         settle=settings.prometheus.scrape_interval,
     )

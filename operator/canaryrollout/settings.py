@@ -171,6 +171,11 @@ class Settings(Group):
         description="Name of this process in the Lease; POD_NAME by default, else one of its own."
     )
     leader_election: bool = Field(default=True, description="Wait for the Lease before working.")
+    takeover_managers: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=128)], ...], BeforeValidator(_split_list)] = Field(
+        default=(),
+        description="Field managers, such as kubectl-edit: a change of weights or subsets by one of them means that people have taken the "
+        "routing over, and the operator leaves it alone until somebody resumes.",
+    )
     cluster_domain: Name = Field(default="cluster.local", description="The cluster's DNS domain.")
     resync_interval: Seconds = Field(default=300.0, description="How often every CanaryRollout is looked at although nothing happened.")
     lease: LeaseSettings

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from canaryrollout.api.drift import DriftState
 from canaryrollout.api.evidence import Baseline, EvidenceState
 from canaryrollout.api.model import StatusModel as Model
 from canaryrollout.api.quantities import Time
@@ -88,6 +89,9 @@ class Routing(Model):
     routes: Annotated[tuple[RouteRecord, ...], Field(max_length=ROUTES_LIMIT)] = ()
     only_routes: Annotated[tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=64)] | None = Field(
         default=None, description="spec.virtualService.routes when this was found; an edit of it waits for the next rollout."
+    )
+    pinned: Annotated[tuple[Annotated[str, Field(max_length=300)], ...], Field(max_length=ROUTES_LIMIT)] = Field(
+        default=(), description="Routes that were left on stable, each with a digest of its matches: they are kept there at rest."
     )
 
 
@@ -175,6 +179,7 @@ class CanaryRolloutStatus(Model):
     step: Annotated[str, Field(max_length=16)] = Field(default="", description='Step of steps, such as "2/5".')
     routing: Routing | None = None
     rollout: RolloutState | None = None
+    drift: DriftState | None = Field(default=None, description="Foreign changes of the weights and subsets.")
     handled: Handled = Field(default_factory=Handled)
     proxies: ProxySummary | None = None
     relevant_workloads: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=1000)] = Field(

@@ -58,6 +58,7 @@ class ClusterReader:
             now=self._kube.server_time(),
             deleting="deletionTimestamp" in metadata,
             annotations=metadata.get("annotations") or {},
+            managed_fields=tuple(metadata.get("managedFields") or ()),
             problems=problems,
             service=service,
             versions=versions(pods, slices, _version_label(subject.status, spec)),

@@ -43,6 +43,8 @@ class _Look:
     """Monotonic time at which the last look ended."""
     polled: float | None = None
     """Monotonic time of the last poll of the metrics provider."""
+    landed: frozenset[str] = frozenset()
+    """Kinds of Istio objects that the last pass wrote."""
     refusal: tuple[float, Problem] | None = None
     """When (monotonic) the API server last refused a write, and what it said."""
     standing: Standing | None = None
@@ -82,7 +84,7 @@ class Observer:
         """All inputs of one decision. Raises ApiError where the API server does not answer (the pass is repeated)."""
         seen = await self._cluster.read(subject, spec)
         look = self._look(seen)
-        seen = replace(seen, watched_since=look.since, problems=(*seen.problems, *_standing(look)))
+        seen = replace(seen, watched_since=look.since, landed=look.landed, problems=(*seen.problems, *_standing(look)))
         if self._surroundings is not None and looks_around(spec, subject.status):
             seen = replace(seen, surroundings=await self._surroundings.around(seen.namespace))
         context = self._context(spec, subject.status, seen)
@@ -115,6 +117,12 @@ class Observer:
         look = self._looks.get((namespace, name))
         if look is not None:
             look.refusal = time.monotonic(), problem
+
+    def landed(self, namespace: str, name: str, kinds: frozenset[str]) -> None:
+        """The API server took a write: whatever the next look finds otherwise, somebody else has changed."""
+        look = self._looks.get((namespace, name))
+        if look is not None:
+            look.landed = kinds
 
     def forget(self, namespace: str, name: str) -> None:
         """Drop what is remembered of an object that is gone."""

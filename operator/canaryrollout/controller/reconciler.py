@@ -14,7 +14,7 @@ from canaryrollout.controller.effects import Effects
 from canaryrollout.controller.observe import Observer
 from canaryrollout.controller.subject import Object, Subject, parse
 from canaryrollout.core.conditions import refuse
-from canaryrollout.core.decision import Decision, EmitEvent
+from canaryrollout.core.decision import CreateObject, Decision, EmitEvent, PatchObject
 from canaryrollout.core.machine import MachineSettings, decide, decide_again
 from canaryrollout.core.observation import limits
 from canaryrollout.core.snapshot import WRITE_REFUSED, Problem, Snapshot
@@ -84,6 +84,8 @@ class Reconciler:
         except (Forbidden, Invalid) as error:
             self._observer.refused(key.namespace, key.name, _refusal(error))
             raise
+        written = frozenset(action.kind for action in decision.actions if isinstance(action, CreateObject | PatchObject))
+        self._observer.landed(key.namespace, key.name, written)
         return decision.requeue_after
 
     async def _stored(self, key: Key, subject: Subject, status: CanaryRolloutStatus) -> Object:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase, ProxySummary
 from canaryrollout.core import adoption
 from canaryrollout.core.context import COUNTED, Context
+from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER
 from canaryrollout.core.guards import start_problem
 from canaryrollout.core.snapshot import Problem
 from canaryrollout.core.sync_wording import envoys_read, lagging_summary
@@ -103,11 +104,15 @@ def _progress(context: Context, problem: Problem | None) -> tuple[State, State, 
     rollout = status.rollout
     if status.phase is Phase.ROLLED_BACK and rollout is not None:
         return _stalled(rollout.reason or "RolledBack", rollout.explanation)
+    if status.phase is Phase.PAUSED and rollout is not None and rollout.reason == DRIFT_CONFLICT:
+        return _stalled(DRIFT_CONFLICT, rollout.explanation)
     if status.phase in (Phase.PENDING, Phase.STABLE) and problem is not None:
         return _stalled(problem.reason, problem.message)
     if status.phase is Phase.STABLE and context.spec.version == status.stable_version:
         message = f"version {status.stable_version} serves all traffic"
         return ("True", "Stable", message), ("False", "Stable", message), ("False", "Stable", "")
+    if status.phase is Phase.PAUSED and rollout is not None and rollout.reason == TAKEN_OVER:
+        return ("False", TAKEN_OVER, rollout.explanation), ("True", TAKEN_OVER, rollout.explanation), ("False", "Progressing", "")
     message = _activity(context, problem)
     reason = problem.reason if problem is not None else status.phase.value
     return ("False", reason, message), ("True", reason, message), ("False", "Progressing", "")

@@ -1,26 +1,31 @@
 """One decision's inputs and what follows from them: the vocabulary in which the transition table is written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from canaryrollout.api.analysis import Analysis
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.core.adoption import find_stable
+from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER, conflict
 from canaryrollout.core.evidence import EvidenceState
 from canaryrollout.core.findings import Finding
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.limits import Limits
-from canaryrollout.core.plan import MeshPlan, make_plan, target_of
+from canaryrollout.core.ownership import Author, annotator, last_author
+from canaryrollout.core.pins import rest_plan
+from canaryrollout.core.plan import MeshPlan, make_plan, named, target_of
 from canaryrollout.core.preflight.chain import examine, first_error, structural_problem
 from canaryrollout.core.preflight.inputs import Input
-from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Snapshot, VersionPods
+from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Raw, Snapshot, VersionPods
 from canaryrollout.core.verdict import Verdict, Wait, verdict
 
 RETRY = "canaryrollout.io/retry"
 RESUME = "canaryrollout.io/resume"
 """Annotations that ask for something at run time; each new value is one request."""
+TAKEOVER = "canaryrollout.io/takeover"
+"""Annotation of the CanaryRollout, its VirtualService or its DestinationRule by which people take the routing over."""
 REQUEST_LIMIT = 253
 """Characters of such a value that count (and fit into status.handled)."""
 
@@ -35,6 +40,9 @@ OFF_BASELINE = frozenset(COUNTED | {Phase.ROLLING_BACK, Phase.RESTORING})
 
 WRITING = frozenset(OFF_BASELINE | {Phase.ADOPTING})
 """Phases in which the machine may touch the mesh."""
+
+AT_REST = frozenset({Phase.STABLE, Phase.ROLLED_BACK})
+"""Phases in which nothing of the operator's is under way in the mesh."""
 
 PROVING = frozenset(WRITING - {Phase.ANALYSING, Phase.PAUSED})
 """Phases that wait for the proxies."""
@@ -77,7 +85,12 @@ class Context:
 
     @cached_property
     def problem(self) -> Problem | None:
-        """The first problem of preflight, as far as it is asked for."""
+        """What stands in the way: people, another writer that was given way to, or the first problem of preflight that is asked for."""
+        if self.taken_over:
+            return Problem(TAKEN_OVER, f"taken over ({self.taken_over}): nothing is written until the routing is given back")
+        drift, routing = self.status.drift, self.status.routing
+        if drift is not None and drift.stopped and routing is not None:
+            return Problem(DRIFT_CONFLICT, conflict(drift, routing, self.snapshot.now, "nothing is written any more"))
         return first_error(self.findings) if looks_around(self.spec, self.status) else structural_problem(self.given)
 
     @cached_property
@@ -96,7 +109,57 @@ class Context:
         if self.status.phase not in WRITING or self.status.routing is None or not self.snapshot.observed_mesh:
             return None
         target = target_of(self.status, self.spec, self.status.routing)
+        drift = self.status.drift
+        if drift is not None and drift.clusters_first and self.status.phase not in (Phase.ROLLING_BACK, Phase.RESTORING):
+            target = replace(target, clusters_first=True)
         return make_plan(target, self.status.routing, self.spec, self.host, self.snapshot.mesh)
+
+    @cached_property
+    def rest_plan(self) -> MeshPlan | None:
+        """At rest: what has to be written so that the routes left on stable serve it again; None while they do."""
+        status = self.status
+        if status.phase not in AT_REST or not self.snapshot.observed_mesh or self.snapshot.deleting:
+            return None
+        return rest_plan(status, self.spec, self.host, self.snapshot.mesh)
+
+    @cached_property
+    def objects(self) -> tuple[Raw | None, Raw | None]:
+        """The VirtualService and the DestinationRule of the rollout, live; None for one that is not there."""
+        routing, mesh = self.status.routing, self.snapshot.mesh
+        if routing is None:
+            return None, None
+        return named(mesh.virtual_services, routing.virtual_service), named(mesh.destination_rules, routing.destination_rule)
+
+    @cached_property
+    def author(self) -> Author | None:
+        """Who else last touched what does not look as wanted; None where nobody can be named."""
+        work = self.plan or self.rest_plan
+        kinds = work.deviating if work is not None else ()
+        found = [last_author(item) for item, kind in zip(self.objects, ("VirtualService", "DestinationRule"), strict=True) if kind in kinds]
+        return max((author for author in found if author is not None), key=lambda author: author.time or 0.0, default=None)
+
+    def at(self, status: CanaryRolloutStatus) -> "Context":
+        """The same snapshot in the light of another status."""
+        return replace(self, status=status)
+
+    @property
+    def taken_over(self) -> str:
+        """By whom and why people have taken the routing over, so that nothing of it is written; "" while they have not."""
+        drift = self.status.drift
+        return self.taken_over_by_annotation or (drift.taken_over if drift is not None else "")
+
+    @cached_property
+    def taken_over_by_annotation(self) -> str:
+        """As above, where an annotation says so."""
+        own = {"annotations": self.snapshot.annotations, "managedFields": self.snapshot.managed_fields, "name": self.snapshot.name}
+        for item in ({"kind": "CanaryRollout", "metadata": own}, *(item for item in self.objects if item is not None)):
+            kind, name = item["kind"], item["metadata"]["name"]
+            value = str((item["metadata"].get("annotations") or {}).get(TAKEOVER, "")).strip()
+            if value and value.lower() != "false":
+                who = annotator(item, TAKEOVER)
+                said = f" by {who}" if who is not None else ""
+                return f"annotation {TAKEOVER} of {kind} {name}{said}" + ("" if value.lower() == "true" else f": {value[:REQUEST_LIMIT]}")
+        return ""
 
     def pods(self, version: str) -> VersionPods:
         """The pods of a version."""
@@ -197,10 +260,11 @@ class Context:
 
         Preparing may rest for long on a proof that it has (no endpoints yet, paused): there the wait starts when it is lost.
         """
-        rollout, now = self.status.rollout, self.snapshot.now
+        rollout, now, drift = self.status.rollout, self.snapshot.now, self.status.drift
         if rollout is None:
             return now
-        since = max(rollout.phase_since, self.snapshot.watched_since)
+        held = drift.next_attempt if drift is not None and drift.next_attempt is not None else 0.0
+        since = max(rollout.phase_since, self.snapshot.watched_since, held)
         proof = next((c for c in self.status.conditions if c.type == "ProxiesSynced"), None)
         if self.status.phase is not Phase.PREPARING or proof is None:
             return since

@@ -1,7 +1,10 @@
 """Kubernetes Events of a pass: one per transition worth a person's attention, with its numbers."""
 
+from canaryrollout.api.drift import DRIFT_LIMIT
 from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase
 from canaryrollout.core.decision import EmitEvent
+from canaryrollout.core.drift import recent
+from canaryrollout.core.drift_wording import drifted
 from canaryrollout.core.preflight.chain import KINDS
 
 _TOLD = {
@@ -34,8 +37,7 @@ def transition_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -
         "weight": after.weight,
     }
     if (before.phase, after.phase) == (Phase.ANALYSING, Phase.SHIFTING) and before.weight == after.weight:
-        text = f"somebody changed the routes or subsets of step {after.step}: written and proved again"
-        return (EmitEvent("Drifted", text, warning=True),)
+        return ()  # somebody changed the routes, which is told as such, or the spec's trial policy
     if after.phase in _TOLD:
         reason, template = _TOLD[after.phase]
         return (EmitEvent(reason, template.format(**words) + (_read(after) if after.phase is Phase.ANALYSING else "")),)
@@ -48,6 +50,16 @@ def _read(status: CanaryRolloutStatus) -> str:
     """How many Envoys a step's proof rests on besides, where any were read."""
     count = status.proxies.envoys_read if status.proxies is not None else 0
     return f"; {count} Envoys were read and have it" if count else ""
+
+
+def drift_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:
+    """A foreign change. Of a manager that insists the first ones are told one by one, then it is only named once more."""
+    drift, known = after.drift, before.drift.times if before.drift is not None else ()
+    if drift is None or after.routing is None or not drift.times or drift.times == known:
+        return ()
+    now = drift.times[-1]
+    insists = recent(drift, now) >= DRIFT_LIMIT
+    return (EmitEvent("Drifted", drifted(drift, after.routing, now), warning=True, key=f"insists: {drift.manager}" if insists else ""),)
 
 
 def forecast_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:

@@ -2,6 +2,7 @@
 
 from canaryrollout.core.adoption import adopt, begin, next_step
 from canaryrollout.core.context import RESUME, RETRY, Context
+from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER
 from canaryrollout.core.snapshot import Poll, Problem
 from canaryrollout.core.verdict import Fail, Pass, Wait
 
@@ -16,6 +17,7 @@ FAILURES = frozenset(
         "ProxyRejected",
         "ProxyDiffers",
         "Inconclusive",
+        DRIFT_CONFLICT,
     }
 )
 """Reasons of a rollback that speak against the version itself or its rollout; others (superseded) do not."""
@@ -143,6 +145,11 @@ def converged(context: Context) -> bool:
     return context.converged
 
 
+def converged_after_rollback(context: Context) -> bool:
+    """As above, after somebody changed the routes of a version that has failed."""
+    return context.converged and context.status.rollout is not None
+
+
 def reverted(context: Context) -> bool:
     """Back on the version that served before: no analysis is asked for."""
     return context.settled and context.status.rollout is not None and context.status.rollout.revert
@@ -224,16 +231,18 @@ def sync_timed_out_pause(context: Context) -> bool:
     return _sync_timed_out(context, "pause")
 
 
-def _resume_requested(context: Context) -> bool:
+def resume_requested(context: Context) -> bool:
+    """Somebody asks to go on."""
     return context.requested(context.snapshot.annotations, RESUME, context.status.handled.resume)
 
 
 def resumed(context: Context) -> bool:
     """Paused by request and the request is gone, or a resume is asked for."""
     rollout = context.status.rollout
-    if context.spec.paused or rollout is None:
+    if context.spec.paused or rollout is None or context.taken_over_by_annotation:
         return False
-    return rollout.reason == "PauseRequested" or _resume_requested(context)
+    given_back = rollout.reason == TAKEN_OVER and not context.taken_over
+    return rollout.reason == "PauseRequested" or given_back or resume_requested(context)
 
 
 def resumed_before_shifting(context: Context) -> bool:

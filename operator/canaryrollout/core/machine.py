@@ -13,12 +13,12 @@ from types import MappingProxyType
 
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
-from canaryrollout.core import conditions, moves
+from canaryrollout.core import conditions, drift_rules, moves
 from canaryrollout.core import guards as when
 from canaryrollout.core import transitions as to
 from canaryrollout.core.context import Context
 from canaryrollout.core.decision import Decision, MeshWrite
-from canaryrollout.core.events import forecast_events, transition_events
+from canaryrollout.core.events import drift_events, forecast_events, transition_events
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.notices import noted
 from canaryrollout.core.observation import count, limits, track
@@ -34,9 +34,11 @@ class Rule:
     guard: Callable[[Context], bool]
     phase: Phase
     effect: Callable[[Context], CanaryRolloutStatus]
+    always: bool = False
+    """Tried even while people have taken the routing over."""
 
 
-_DELETED = Rule("Deleted", when.deleted, Phase.RESTORING, to.restoring)
+_DELETED = Rule("Deleted", when.deleted, Phase.RESTORING, to.restoring, always=True)
 _SUPERSEDED = Rule("VersionChanged", when.version_changed, Phase.ROLLING_BACK, to.superseded)
 _CANARY_GONE = Rule("CanaryWithoutEndpoints", when.canary_gone, Phase.ROLLING_BACK, to.canary_gone)
 _CRASHING = Rule("CanaryCrashing", when.canary_crashing, Phase.ROLLING_BACK, to.canary_crashing)
@@ -44,17 +46,36 @@ _BREACH = Rule("LimitBreached", when.breached, Phase.ROLLING_BACK, to.breached)
 _SYNC_ROLLBACK = Rule("SyncTimedOut", when.sync_timed_out_rollback, Phase.ROLLING_BACK, to.sync_timed_out)
 _SYNC_PAUSE = Rule("SyncTimedOut", when.sync_timed_out_pause, Phase.PAUSED, to.paused_by_sync)
 _SHARED = Rule("SharedFailure", when.shared_failure, Phase.PAUSED, to.paused_by_shared_failure)
+_TAKEN_OVER = Rule("TakenOver", drift_rules.taken_over, Phase.PAUSED, drift_rules.held_by_people, always=True)
+_CONFLICT = (
+    Rule("DriftConflict", drift_rules.harmful_conflict, Phase.ROLLING_BACK, drift_rules.rolled_back_by_conflict),
+    Rule("DriftConflict", drift_rules.conflict, Phase.PAUSED, drift_rules.paused_by_conflict),
+)
+_DRIFTED_AT_REST = (
+    Rule("Resumed", drift_rules.resumed_at_rest, Phase.ADOPTING, drift_rules.retrying_at_rest),
+    Rule("DriftConflict", drift_rules.conflict_at_rest, Phase.STABLE, drift_rules.stopped_at_rest),
+    Rule("Drifted", drift_rules.drifted_at_rest, Phase.ADOPTING, drift_rules.readopting),
+)
 _ARMED = (_DELETED, _SUPERSEDED, _CANARY_GONE, _CRASHING, _BREACH)
 """Rollback is armed in every phase that gives the canary traffic (invariant 4)."""
 
 TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
     {
         Phase.PENDING: (Rule("Adoptable", when.adoptable, Phase.ADOPTING, to.adopting),),
-        Phase.ADOPTING: (Rule("Converged", when.converged, Phase.STABLE, to.adopted),),
-        Phase.STABLE: (Rule("VersionChanged", when.startable, Phase.PREPARING, to.preparing),),
+        Phase.ADOPTING: (
+            Rule("Converged", when.converged_after_rollback, Phase.ROLLED_BACK, to.adopted),
+            Rule("Converged", when.converged, Phase.STABLE, to.adopted),
+            Rule("DriftConflict", drift_rules.conflict_at_rest, Phase.STABLE, drift_rules.stopped_at_rest),
+        ),
+        Phase.STABLE: (
+            *_DRIFTED_AT_REST,
+            Rule("VersionChanged", when.startable, Phase.PREPARING, to.preparing),
+        ),
         Phase.PREPARING: (
             _DELETED,
             _SUPERSEDED,
+            _TAKEN_OVER,
+            *_CONFLICT,
             Rule("ClustersProved", when.ready_to_shift, Phase.SHIFTING, to.next_step),
             _SYNC_ROLLBACK,
             _SYNC_PAUSE,
@@ -62,6 +83,8 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
         Phase.SHIFTING: (
             *_ARMED,
             _SHARED,
+            _TAKEN_OVER,
+            *_CONFLICT,
             Rule("RoutesProved", when.reverted, Phase.PROMOTING, to.promoting),
             Rule("RoutesProved", when.settled, Phase.ANALYSING, to.analysing),
             _SYNC_ROLLBACK,
@@ -70,6 +93,8 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
         Phase.ANALYSING: (
             *_ARMED,
             _SHARED,
+            _TAKEN_OVER,
+            *_CONFLICT,
             Rule("Drifted", when.drifted, Phase.SHIFTING, to.reasserting),
             Rule("PauseRequested", when.pause_requested, Phase.PAUSED, to.paused_by_request),
             Rule("Passed", when.passed_last, Phase.PROMOTING, to.promoting),
@@ -82,10 +107,12 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
         Phase.PAUSED: (
             *_ARMED,
             _SHARED,
-            Rule("Resumed", when.resumed_before_shifting, Phase.PREPARING, to.resumed),
-            Rule("Resumed", when.resumed, Phase.SHIFTING, to.resumed),
+            Rule("TakenOver", drift_rules.taken_over_in_pause, Phase.PAUSED, drift_rules.held_by_people, always=True),
+            Rule("Resumed", when.resumed_before_shifting, Phase.PREPARING, to.resumed, always=True),
+            Rule("Resumed", when.resumed, Phase.SHIFTING, to.resumed, always=True),
+            *_CONFLICT,
         ),
-        Phase.PROMOTING: (*_ARMED, _SHARED, Rule("Converged", when.converged, Phase.STABLE, to.promoted)),
+        Phase.PROMOTING: (*_ARMED, _SHARED, _TAKEN_OVER, *_CONFLICT, Rule("Converged", when.converged, Phase.STABLE, to.promoted)),
         Phase.ROLLING_BACK: (
             _DELETED,
             Rule("Converged", when.rolled_back_for_good, Phase.ROLLED_BACK, to.rolled_back),
@@ -94,6 +121,7 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
         Phase.ROLLED_BACK: (
             Rule("VersionChanged", when.version_changed, Phase.STABLE, to.released),
             Rule("RetryRequested", when.retry_requested, Phase.STABLE, to.retried),
+            Rule("Drifted", drift_rules.drifted_at_rest, Phase.ADOPTING, drift_rules.readopting),
         ),
         Phase.RESTORING: (),
     }
@@ -105,13 +133,17 @@ def decide(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snaps
     host = ServiceHost(spec.service, snapshot.namespace, settings.cluster_domain)
     seen = track(spec, count(spec, status, snapshot, settings.settle), host, snapshot.mesh)
     before = Context(spec, seen, snapshot, settings.cluster_domain, limits=limits(spec, seen, snapshot))
-    rule = next((rule for rule in TABLE[status.phase] if rule.guard(before)), None)
+    noticed = drift_rules.watched(before, settings.takeover_managers)
+    before = before if noticed is before.status else before.at(noticed)
+    tried = (rule for rule in TABLE[status.phase] if rule.always or not before.taken_over)
+    rule = next((rule for rule in tried if rule.guard(before)), None)
     after = before
     if rule is not None:
         moved = _moved(before, rule)
         after = Context(spec, moved, snapshot, settings.cluster_domain, limits=limits(spec, moved, snapshot))
+        after = after.at(drift_rules.aimed(after))
     final = noted(conditions.conclude(after, verdict=before.verdict), after.findings)
-    actions = (*moves.actions(after), *forecast_events(status, final), *transition_events(status, final))
+    actions = (*moves.actions(after), *forecast_events(status, final), *transition_events(status, final), *drift_events(status, final))
     return Decision(final, actions, moves.requeue_after(after, settings, moved=rule is not None))
 
 
@@ -132,7 +164,7 @@ def _moved(context: Context, rule: Rule) -> CanaryRolloutStatus:
     rollout = status.rollout
     if rollout is not None:
         rollout = rollout.model_copy(update={"phase_since": context.snapshot.now})
-    return status.model_copy(update={"phase": rule.phase, "rollout": rollout})
+    return drift_rules.rested(context, status.model_copy(update={"phase": rule.phase, "rollout": rollout}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +172,8 @@ class MachineSettings:
     """Operator-wide constants of the machine, in seconds."""
 
     cluster_domain: str = "cluster.local"
+    takeover_managers: tuple[str, ...] = ()
+    """Field managers whose changes of weights and subsets mean that people have taken the routing over."""
     poll_interval: float = 5.0
     """Between two polls of the metrics provider."""
     sync_interval: float = 0.25

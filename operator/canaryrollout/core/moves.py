@@ -3,18 +3,17 @@
 from typing import TYPE_CHECKING
 
 from canaryrollout.api.status import Phase
-from canaryrollout.core import ownership
-from canaryrollout.core.context import COUNTED, OFF_BASELINE, PROVING, Context
+from canaryrollout.core import drift, ownership
+from canaryrollout.core.context import AT_REST, COUNTED, OFF_BASELINE, PROVING, Context
 from canaryrollout.core.decision import Action, MeshWrite, PatchObject, SetFinalizer
+from canaryrollout.core.drift_wording import DRIFT_CONFLICT
 from canaryrollout.core.plan import named
 
 if TYPE_CHECKING:
     from canaryrollout.core.machine import MachineSettings
 
-AT_REST = frozenset({Phase.STABLE, Phase.ROLLED_BACK})
-"""Phases in which nothing of the operator's is under way in the mesh."""
-
 AT_ONCE = 0.0
+RETRY_AT_REST_SECONDS = 15.0
 EAGER_SECONDS = 10.0
 """How long a proof is asked for at sync_interval; then at a tenth of the wait, so that a stuck proxy costs little."""
 
@@ -35,6 +34,8 @@ def restored(context: Context) -> bool:
     """Whether a deleted object has nothing left to restore."""
     if context.status.phase is not Phase.RESTORING:
         return False
+    if context.taken_over:  # whoever has the routing keeps it
+        return True
     return context.spec.deletion_policy == "Keep" or context.converged or _nothing_to_restore(context)
 
 
@@ -52,14 +53,17 @@ def _nothing_to_restore(context: Context) -> bool:
 
 def next_write(context: Context) -> MeshWrite | None:
     """The next mesh write that is both needed and allowed."""
-    plan = context.plan
+    plan, now = context.plan, context.snapshot.now
+    if context.taken_over or _given_way(context):
+        return None
     if plan is None:
         return next(iter(_releases(context)), None) if context.status.phase in AT_REST else None
     if plan.subsets is not None:
-        return plan.subsets
+        return None if drift.waiting(context.status.drift, "DestinationRule", now) else plan.subsets
     if plan.routes is not None:
-        allowed = context.safe and (not plan.clusters_first or context.proved(plan.clusters))
-        return plan.routes if allowed else None
+        if drift.waiting(context.status.drift, "VirtualService", now) or not context.safe:
+            return None
+        return plan.routes if not plan.clusters_first or context.proved(plan.clusters) else None
     return plan.cleanup if context.proved(plan.splits) else None
 
 
@@ -84,7 +88,10 @@ def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool)
     if moved:
         return AT_ONCE
     # Not at once after a write: one that the API server or a webhook undoes would be repeated without a pause.
-    waits = [_proof_wait(context, settings)] if status.phase in PROVING and not context.converged else []
+    held = _held_for(context)
+    waits = [held] if held is not None else []
+    if held is None and status.phase in PROVING and not context.converged:
+        waits.append(_proof_wait(context, settings))
     if status.phase in COUNTED:
         due = context.snapshot.poll_due
         waits.append(settings.poll_interval if due is None else min(due, settings.poll_interval))
@@ -97,6 +104,23 @@ def _proof_wait(context: Context, settings: "MachineSettings") -> float:
     """Often at first, then more and more slowly."""
     waited = context.snapshot.now - context.waiting_since
     return settings.sync_interval if waited < EAGER_SECONDS else min(waited / 10.0, settings.poll_interval)
+
+
+def _given_way(context: Context) -> bool:
+    """Whether somebody insisted on other weights in mid-rollout, so that only a rollback is written."""
+    rollout = context.status.rollout
+    return context.status.phase is Phase.PAUSED and rollout is not None and rollout.reason == DRIFT_CONFLICT
+
+
+def _held_for(context: Context) -> float | None:
+    """Seconds until what somebody changed is written again; None where nothing waits for that."""
+    state = context.status.drift
+    if state is None or state.next_attempt is None or state.stopped or context.taken_over or _given_way(context):
+        return None
+    wait = state.next_attempt - context.snapshot.now
+    if context.status.phase in AT_REST and wait <= 0:
+        return RETRY_AT_REST_SECONDS  # something else is in the way
+    return wait if wait > 0 else None
 
 
 def _stuck(context: Context) -> bool:

@@ -51,6 +51,13 @@ def last_author(item: Raw | None) -> Author | None:
     return max((_author(entry) for entry in touching), key=lambda author: author.time or 0.0, default=None)
 
 
+def annotator(item: Raw, name: str) -> Author | None:
+    """Who set an annotation; None where the object does not say."""
+    field = f"f:{name}"
+    setting = [entry for entry in _entries(item) if entry.get("manager") and field in _under(entry, "f:metadata", "f:annotations")]
+    return max((_author(entry) for entry in setting), key=lambda author: author.time or 0.0, default=None)
+
+
 def release(item: Raw | None) -> list[Operation]:
     """Operations that give up the operator's entry, so that GitOps tools see every later change; empty where it has none.
 
@@ -79,10 +86,16 @@ def _entries(item: Raw) -> list[Mapping[str, Any]]:
 
 def _owned(entry: Mapping[str, Any]) -> frozenset[str]:
     """The fields directly under the spec that a manager owns, as "f:NAME"; none for an entry of a subresource."""
-    spec = (entry.get("fieldsV1") or {}).get("f:spec")
-    if entry.get("subresource") or not isinstance(spec, Mapping):
+    if entry.get("subresource"):
         return frozenset()
-    return frozenset(name for name in spec if name.startswith("f:"))
+    return frozenset(name for name in _under(entry, "f:spec") if name.startswith("f:"))
+
+
+def _under(entry: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
+    fields: Any = entry.get("fieldsV1")
+    for name in path:
+        fields = fields.get(name) if isinstance(fields, Mapping) else None
+    return fields if isinstance(fields, Mapping) else {}
 
 
 def _author(entry: Mapping[str, Any]) -> Author:

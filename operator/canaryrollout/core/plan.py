@@ -4,10 +4,12 @@ The order is invariant 2 of the design: subsets, then their clusters in every pr
 proxy; on the way out the routes first, and only after their proof the subsets.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from canaryrollout.api.drift import DriftKind
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase, Routing
 from canaryrollout.core import destination_rules as dr
@@ -52,6 +54,14 @@ class MeshPlan:
     cleanup: MeshWrite | None
     """Only after `splits` is proved."""
     clusters_first: bool = False
+    wanted: str = ""
+    """Digest of the target: while it is the same, every new move undoes what somebody else did."""
+
+    @property
+    def deviating(self) -> frozenset[DriftKind]:
+        """The objects that do not look as wanted."""
+        moves: tuple[tuple[DriftKind, MeshWrite | None], ...] = (("DestinationRule", self.subsets), ("VirtualService", self.routes))
+        return frozenset(kind for kind, write in moves if write is not None)
 
     @property
     def question(self) -> Expectation | None:
@@ -98,11 +108,17 @@ def make_plan(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: S
     wanted = tuple(subset.name for subset in target.subsets)
     verify = target.verify and spec.sync.verify == "envoy"
     clusters = Expectation(host.namespace, host.fqdn, routing.virtual_service, wanted, revision=_revision(rule, mesh), verify=verify)
+    wanted_now = _digest(target, routing)
     if not target.write_routes:
-        return MeshPlan(subsets, clusters, None, None, None)
+        return MeshPlan(subsets, clusters, None, None, None, wanted=wanted_now)
     routes = _route_write(target, routing, host, service)
     splits = _splits_expectation(clusters, service, host, mesh) if service is not None else None
-    return MeshPlan(subsets, clusters, routes, splits, _cleanup(target, routing, label, host, mesh), target.clusters_first)
+    return MeshPlan(subsets, clusters, routes, splits, _cleanup(target, routing, label, host, mesh), target.clusters_first, wanted_now)
+
+
+def _digest(target: Target, routing: Routing) -> str:
+    objects = routing.virtual_service, routing.destination_rule, routing.routes
+    return hashlib.sha256(repr((target.split, target.subsets, target.write_routes, objects)).encode()).hexdigest()[:16]
 
 
 def _splits_expectation(clusters: Expectation, service: Raw, host: ServiceHost, mesh: MeshObjects) -> Expectation:

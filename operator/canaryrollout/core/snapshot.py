@@ -276,6 +276,8 @@ class Snapshot:
     """API time since which this process has looked at the object without a gap: nobody is late while nobody looks."""
     deleting: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
+    managed_fields: tuple[Raw, ...] = ()
+    """metadata.managedFields of the CanaryRollout itself."""
     problems: tuple[Problem, ...] = ()
     """What made observing impossible or is wrong with the object itself: invalid spec, Istio's CRDs missing, claims."""
     service: Raw | None = None
@@ -292,6 +294,8 @@ class Snapshot:
     """None in a pass that did not look, and where nothing of it may be read: checks on it are left out."""
     custom_metrics: tuple[CustomMetricQuery, ...] | None = ()
     """spec.analysis.metrics, looked up; None where one could not be, which is a problem."""
+    landed: frozenset[str] = frozenset()
+    """Kinds of Istio objects that the pass before this one wrote, as the API server acknowledged."""
     sync: SyncReport | None = None
     poll: Poll | PollFailure | None = None
     poll_due: float | None = None

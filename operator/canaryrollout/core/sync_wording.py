@@ -1,6 +1,7 @@
 """What people read about proxies that have not acknowledged a change yet."""
 
 from canaryrollout.core.context import Context
+from canaryrollout.core.drift_wording import waiting
 from canaryrollout.core.snapshot import WRITE_REFUSED, EnvoysRead, ProxyState
 
 
@@ -31,8 +32,7 @@ def lagging_summary(context: Context, limit: int = 5) -> str:
         empty = context.status.stable_version if rollout is None or context.canary.ready else rollout.version
         return f"the weights are not written while version {empty} has no ready endpoint"
     if context.plan is not None and context.plan.question is None:
-        refusal = next((problem for problem in context.snapshot.problems if problem.reason == WRITE_REFUSED), None)
-        return refusal.message if refusal is not None else "the configuration is being written"
+        return _unwritten(context)
     sync = context.snapshot.sync
     if sync is None:
         return "istiod has not been asked yet"
@@ -43,3 +43,13 @@ def lagging_summary(context: Context, limit: int = 5) -> str:
         return "istiod does not generate the new configuration yet" if not sync.generated else "waiting for a proof of the latest write"
     more = f" and {len(named) - limit} more" if len(named) > limit else ""
     return ", ".join(named[:limit]) + more
+
+
+def _unwritten(context: Context) -> str:
+    drift, now = context.status.drift, context.snapshot.now
+    if context.taken_over:
+        return f"taken over ({context.taken_over}): nothing is written"
+    if drift is not None and drift.next_attempt is not None and drift.next_attempt > now:
+        return waiting(drift, now)
+    refusal = next((problem for problem in context.snapshot.problems if problem.reason == WRITE_REFUSED), None)
+    return refusal.message if refusal is not None else "the configuration is being written"

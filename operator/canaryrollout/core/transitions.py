@@ -26,7 +26,7 @@ def _because(context: Context, reason: str, explanation: str, **more: object) ->
     return context.status.model_copy(update={"rollout": rollout, **more})
 
 
-def _handled(context: Context, resume: bool = False, retry: bool = False) -> dict[str, object]:
+def handled(context: Context, resume: bool = False, retry: bool = False) -> dict[str, object]:
     """Requests that are carried out now, or were made before there was anything to ask for: none of them may act later."""
     found = context.snapshot.annotations
     asked = (("resume", RESUME, resume), ("retry", RETRY, retry))
@@ -85,7 +85,7 @@ def analysing(context: Context) -> CanaryRolloutStatus:
     return context.status.model_copy(update={"rollout": rollout.model_copy(update={"step": step})})
 
 
-def _unproved(context: Context, **more: object) -> CanaryRolloutStatus:
+def unproved_step(context: Context, **more: object) -> CanaryRolloutStatus:
     """Back to intending the step's weights: whatever was proved or observed of it counts no longer."""
     rollout = _rollout(context)
     unproved = {"started_at": context.snapshot.now, "synced_at": None, "observed_from": None, "observed_until": None}
@@ -103,40 +103,41 @@ def _heard(context: Context, rollout: RolloutState) -> EvidenceState:
 
 def reasserting(context: Context) -> CanaryRolloutStatus:
     """Somebody else changed the weights: write and prove them again."""
-    return _unproved(context)
+    return unproved_step(context)
 
 
 def resumed(context: Context) -> CanaryRolloutStatus:
     """Prove the step (before the first one: the clusters) again and watch it anew."""
-    return _unproved(context, **_handled(context, resume=True))
+    return unproved_step(context, **handled(context, resume=True), drift=None)
 
 
 def paused_by_request(context: Context) -> CanaryRolloutStatus:
     """spec.paused."""
-    return _held(context, "PauseRequested", f"paused at {context.status.weight} % because spec.paused is set")
+    return held(context, "PauseRequested", f"paused at {context.status.weight} % because spec.paused is set")
 
 
 def paused_by_sync(context: Context) -> CanaryRolloutStatus:
     """Hold: a proxy did not acknowledge."""
-    return _held(context, "SyncTimedOut", sync_explanation(context))
+    return held(context, "SyncTimedOut", sync_explanation(context))
 
 
 def paused_by_inconclusive(context: Context) -> CanaryRolloutStatus:
     """Hold: no verdict in time."""
-    return _held(context, "Inconclusive", _inconclusive_explanation(context))
+    return held(context, "Inconclusive", _inconclusive_explanation(context))
 
 
 def paused_by_shared_failure(context: Context) -> CanaryRolloutStatus:
     """Hold: both versions fail alike. What is counted from now on decides whether the canary alone is at fault."""
     verdict = context.verdict
     said = verdict.explanation if isinstance(verdict, Fail) else ""
-    held = _held(context, SHARED_FAILURE, f"paused at {context.status.weight} %: stable does no better than the canary: {said}")
+    paused = held(context, SHARED_FAILURE, f"paused at {context.status.weight} %: stable does no better than the canary: {said}")
     anew = begin_step(EvidenceState(cursor=context.evidence.cursor if context.evidence is not None else None))
-    return held.model_copy(update={"rollout": held.rollout.model_copy(update={"evidence": anew}) if held.rollout else None})
+    return paused.model_copy(update={"rollout": paused.rollout.model_copy(update={"evidence": anew}) if paused.rollout else None})
 
 
-def _held(context: Context, reason: str, explanation: str) -> CanaryRolloutStatus:
-    return _because(context, reason, explanation, **_handled(context, resume=True))
+def held(context: Context, reason: str, explanation: str) -> CanaryRolloutStatus:
+    """The weights stay as they are until somebody resumes."""
+    return _because(context, reason, explanation, **handled(context, resume=True))
 
 
 def promoting(context: Context) -> CanaryRolloutStatus:
@@ -181,7 +182,7 @@ def breached(context: Context) -> CanaryRolloutStatus:
     if not isinstance(verdict, Fail):
         raise AssertionError("breached without a failing verdict")
     shared = "; stable does no better" if verdict.shared else ""
-    return _back(context, failure_reason(verdict), f"rolled back at {context.status.weight} %: {verdict.explanation}{shared}")
+    return back(context, failure_reason(verdict), f"rolled back at {context.status.weight} %: {verdict.explanation}{shared}")
 
 
 def failure_reason(verdict: Fail) -> str:
@@ -192,9 +193,7 @@ def failure_reason(verdict: Fail) -> str:
 def canary_crashing(context: Context) -> CanaryRolloutStatus:
     """Undo: pods of the canary end again and again."""
     version, crashing = _rollout(context).version, "; ".join(context.canary.crashing)
-    return _back(
-        context, "CanaryCrashing", f"rolled back at {context.status.weight} %: pods of version {version} are crashing ({crashing})"
-    )
+    return back(context, "CanaryCrashing", f"rolled back at {context.status.weight} %: pods of version {version} are crashing ({crashing})")
 
 
 def canary_gone(context: Context) -> CanaryRolloutStatus:
@@ -202,37 +201,36 @@ def canary_gone(context: Context) -> CanaryRolloutStatus:
     version = _rollout(context).version
     failing = f" ({'; '.join(context.canary.failing)})" if context.canary.failing else ""
     message = f"rolled back at {context.status.weight} %: version {version} has no ready endpoint any more{failing}"
-    return _back(context, "CanaryWithoutEndpoints", message)
+    return back(context, "CanaryWithoutEndpoints", message)
 
 
 def sync_timed_out(context: Context) -> CanaryRolloutStatus:
     """Undo: a proxy did not acknowledge."""
-    return _back(context, sync_reason(context), f"rolled back at {context.status.weight} %: {sync_explanation(context)}")
+    return back(context, sync_reason(context), f"rolled back at {context.status.weight} %: {sync_explanation(context)}")
 
 
 def inconclusive(context: Context) -> CanaryRolloutStatus:
     """Undo: no verdict in time."""
-    return _back(context, "Inconclusive", f"rolled back at {context.status.weight} %: {_inconclusive_explanation(context)}")
+    return back(context, "Inconclusive", f"rolled back at {context.status.weight} %: {_inconclusive_explanation(context)}")
 
 
 def superseded(context: Context) -> CanaryRolloutStatus:
     """Undo: another version is desired."""
     rollout, wanted = _rollout(context), context.spec.version
     reason = "Reverted" if wanted == rollout.stable else "Superseded"
-    return _back(
-        context, reason, f"version {wanted} is desired instead of {rollout.version}: all traffic returns to {rollout.stable} first"
-    )
+    return back(context, reason, f"version {wanted} is desired instead of {rollout.version}: all traffic returns to {rollout.stable} first")
 
 
 def restoring(context: Context) -> CanaryRolloutStatus:
     """Deleted in mid-rollout."""
     if context.spec.deletion_policy == "Keep":
         return _because(context, "Deleted", "deleted: the weights are left as they are (deletionPolicy Keep)")
-    return _back(context, "Deleted", f"deleted: all traffic returns to {_rollout(context).stable}")
+    return back(context, "Deleted", f"deleted: all traffic returns to {_rollout(context).stable}")
 
 
-def _back(context: Context, reason: str, explanation: str) -> CanaryRolloutStatus:
-    return _because(context, reason, explanation, weight=0, **_handled(context, retry=True))
+def back(context: Context, reason: str, explanation: str) -> CanaryRolloutStatus:
+    """All traffic returns to stable."""
+    return _because(context, reason, explanation, weight=0, **handled(context, retry=True))
 
 
 def rolled_back(context: Context) -> CanaryRolloutStatus:
@@ -265,7 +263,7 @@ def released(context: Context) -> CanaryRolloutStatus:
 
 def retried(context: Context) -> CanaryRolloutStatus:
     """The version that failed gets another trial."""
-    return context.status.model_copy(update={"rollout": None, "step": "", **_handled(context, retry=True)})
+    return context.status.model_copy(update={"rollout": None, "step": "", **handled(context, retry=True)})
 
 
 def _ended(

@@ -63,5 +63,7 @@ def test_a_write_that_is_undone_each_time_is_not_repeated_without_a_pause() -> N
     world.spec["canaryTrafficPolicy"] = {"unknownToIstio": 1}
     world.release("v2").run_to(Phase.PREPARING)
     writes = len(world.writes)
-    world.run_to(Phase.ROLLED_BACK, seconds=120)
-    assert len(world.writes) - writes < 100
+    world.run_to(Phase.PAUSED, seconds=120)
+    assert len(world.writes) - writes < 10
+    assert world.parsed.rollout is not None
+    assert world.parsed.rollout.reason == "DriftConflict"

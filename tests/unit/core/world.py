@@ -101,6 +101,7 @@ class World:
     writes: list[dict[str, Any]] = field(default_factory=list)
     phases: list[Phase] = field(default_factory=list)
     last_poll: float = -1e18
+    landed: frozenset[str] = frozenset()
     on_write: Callable[["World"], None] | None = None
 
     def add(self, *objects: dict[str, Any]) -> "World":
@@ -145,6 +146,7 @@ class World:
             watched_since=self.watched_since,
             deleting=self.deleting,
             annotations=self.annotations,
+            landed=self.landed,
             service={"spec": {"selector": {"app": "reviews"}}} if self.service_exists else None,
             observed_endpoints=self.service_exists,
             versions=self.versions,
@@ -196,10 +198,12 @@ class World:
         self.status = decision.status.model_dump(mode="json", by_alias=True, exclude_none=True)
         if not self.phases or self.phases[-1] is not decision.status.phase:
             self.phases.append(decision.status.phase)
+        self.landed = frozenset()
         for index, action in enumerate(decision.actions):
             if index == crash_after:
                 raise Crashed
             self.act(action)
+        self.landed = frozenset(action.kind for action in decision.actions if isinstance(action, CreateObject | PatchObject))
         return decision
 
     def act(self, action: Action) -> None:
