@@ -51,13 +51,16 @@ class Applier:
             self.git[key] = item
 
     def sync(self) -> None:
-        """One reconciliation of everything."""
+        """One reconciliation: everything is compared first, and what differs is applied in one go."""
         with self._lock:
             wanted = copy.deepcopy(self.git)
-        for key, manifest in wanted.items():
-            self._sync(key, manifest, self.mesh.find(self.path(key)))
+        due = [(key, self._differing(key, manifest, self.mesh.find(self.path(key)))) for key, manifest in wanted.items()]
+        for key, manifest in due:
+            if manifest is not None:
+                self.apply(key, manifest)
 
-    def _sync(self, key: tuple[str, str], manifest: Object, live: Object | None) -> None:
+    def _differing(self, key: tuple[str, str], manifest: Object, live: Object | None) -> Object | None:
+        """What to apply; None where nothing differs."""
         raise NotImplementedError
 
     def apply(self, key: tuple[str, str], manifest: Object, *, dry_run: bool = False) -> Object:
@@ -97,17 +100,16 @@ class ArgoCD(Applier):
         super().__init__(mesh, namespace, "argocd-controller", *manifests)
         self.spec = dict(spec or {})
 
-    def _sync(self, key: tuple[str, str], manifest: Object, live: Object | None) -> None:
+    def _differing(self, key: tuple[str, str], manifest: Object, live: Object | None) -> Object | None:
         if live is None:
-            self.apply(key, manifest)
-            return
+            return manifest
         predicted = self.apply(key, manifest, dry_run=True)
         if compared(self._normalized(predicted)) == compared(self._normalized(live)):
-            return
+            return None
         if "RespectIgnoreDifferences=true" in (self.spec.get("syncPolicy") or {}).get("syncOptions", []):
             clean = bare(live)
-            manifest = merged(self._normalized(manifest), merge_patch(self._normalized(clean), clean))
-        self.apply(key, manifest)
+            return merged(self._normalized(manifest), merge_patch(self._normalized(clean), clean))
+        return manifest
 
     def _normalized(self, item: Object) -> Object:
         """The object without what the Application ignores."""
@@ -127,11 +129,12 @@ class Kustomization(Applier):
     def __init__(self, mesh: Mesh, namespace: str, *manifests: Object) -> None:
         super().__init__(mesh, namespace, "kustomize-controller", *manifests)
 
-    def _sync(self, key: tuple[str, str], manifest: Object, live: Object | None) -> None:
-        if live is not None and (manifest["metadata"].get("annotations") or {}).get(self.SSA) == "IfNotPresent":
-            return
-        if live is None or compared(self.apply(key, manifest, dry_run=True)) != compared(live):
-            self.apply(key, manifest)
+    def _differing(self, key: tuple[str, str], manifest: Object, live: Object | None) -> Object | None:
+        if live is None:
+            return manifest
+        if (manifest["metadata"].get("annotations") or {}).get(self.SSA) == "IfNotPresent":
+            return None
+        return manifest if compared(self.apply(key, manifest, dry_run=True)) != compared(live) else None
 
 
 def compared(item: Object) -> Object:

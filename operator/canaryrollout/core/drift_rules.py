@@ -49,8 +49,8 @@ def _held(context: Context) -> bool:
 def _unproved(context: Context) -> bool:
     """Whether the mesh as somebody left it gives the canary more than intended, or requests to nobody knows what."""
     rollout, routing = context.status.rollout, context.status.routing
-    if rollout is None or routing is None or context.plan is None or not context.plan.deviating:
-        return False
+    if rollout is None or rollout.revert or routing is None or context.plan is None or not context.plan.deviating:
+        return False  # a version that is brought back needs no proof
     return exposure.unproved(_routes(context, routing), rollout.version, context.status.weight)
 
 

@@ -58,8 +58,8 @@ def drift_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tup
     if drift is None or after.routing is None or not drift.times or drift.times == known:
         return ()
     now = drift.times[-1]
-    insists = recent(drift, now) >= DRIFT_LIMIT
-    return (EmitEvent("Drifted", drifted(drift, after.routing, now), warning=True, key=f"insists: {drift.manager}" if insists else ""),)
+    key = f"insists: {drift.manager}" if recent(drift, now) >= DRIFT_LIMIT else f"at {now:.3f}"
+    return (EmitEvent("Drifted", drifted(drift, after.routing, now), warning=True, key=key),)
 
 
 def forecast_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:

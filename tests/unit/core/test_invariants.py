@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 
 from canaryrollout.api.status import Phase
-from canaryrollout.core.context import RESUME, RETRY
+from canaryrollout.core.context import RESUME, RETRY, TAKEOVER
 from canaryrollout.core.snapshot import ProxyState, ProxyStatus
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,6 +77,7 @@ ACTS: dict[str, Callable[[World], None]] = {
     "take Prometheus away": toggle("provider_down", False, True),
     "pause": lambda world: world.spec.update(paused=not world.spec.get("paused", False)),
     "fewer steps": lambda world: world.spec.update(steps=[{"weight": 20}, {"weight": 100}]),
+    "take over, or give it back": lambda world: world.annotations.update({TAKEOVER: "" if world.annotations.get(TAKEOVER) else "true"}),
     "retry": lambda world: world.annotations.update({RETRY: str(world.now)}),
     "resume": lambda world: world.annotations.update({RESUME: str(world.now)}),
 }
@@ -105,7 +106,7 @@ def test_whatever_people_do_no_write_breaks_an_invariant_and_it_comes_to_rest(ac
     world.versions = {version: pods(version) for version in VERSIONS}
     world.lagging, world.error_rate, world.provider_down = (), {}, False
     world.spec["paused"] = False
-    world.annotations[RESUME] = "at last"
+    world.annotations |= {RESUME: "at last", TAKEOVER: ""}
     world.run_to(*RESTING)
     world.run(until=lambda w: w.phase in RESTING and w.step().requeue_after in (None, 15.0), seconds=3600)
     before = copy.deepcopy(world.objects)

@@ -110,7 +110,7 @@ def test_every_phase_is_explained() -> None:
 
 def reasons() -> Iterator[str]:
     """The reasons that the program gives to problems, waits and rollbacks, read off its source."""
-    position = {"Problem": 0, "Finding": 0, "Kind": 0, "Wait": 0, "PrometheusError": 0, "_because": 1, "_back": 1}
+    position = {"Problem": 0, "Finding": 0, "Kind": 0, "Wait": 0, "PrometheusError": 0, "_because": 1, "back": 1, "held": 1}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):
