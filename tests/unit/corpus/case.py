@@ -26,6 +26,8 @@ CASES = Path(__file__).parent / "cases"
 NAMESPACE = "shop"
 
 Item = dict[str, Any]
+Objects = dict[tuple[str, str], Item]
+"""By kind and name."""
 
 
 @dataclass(frozen=True)

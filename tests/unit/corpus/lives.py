@@ -8,9 +8,7 @@ from typing import Any
 from canaryrollout.api.status import Phase
 
 from tests.unit.core.world import World, pods
-from tests.unit.corpus.case import Case, Item
-
-Objects = dict[tuple[str, str], Item]
+from tests.unit.corpus.case import Case, Item, Objects
 
 STEPS: Mapping[str, Any] = {"steps": [{"weight": 10}, {"weight": 50}, {"weight": 100}]}
 

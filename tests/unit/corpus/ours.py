@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
-from tests.unit.corpus.case import Case, Item
+from tests.unit.core.world import World
+from tests.unit.corpus.case import Case, Item, Objects
 
 COUNTED = ("resourceVersion", "generation", "managedFields")
 
@@ -27,7 +28,7 @@ def text(item: Mapping[str, Any]) -> str:
     return json.dumps({**item, "metadata": metadata}, indent=1, ensure_ascii=False)
 
 
-def texts(objects: Mapping[tuple[str, str], Item]) -> dict[tuple[str, str], str]:
+def texts(objects: Objects) -> dict[tuple[str, str], str]:
     """All objects as JSON."""
     return {key: text(item) for key, item in objects.items()}
 
@@ -78,26 +79,48 @@ def _strip_subsets(case: Case, spec: Item) -> None:
         spec.pop("subsets", None)
 
 
-def promoted(case: Case, adopted: Mapping[tuple[str, str], Item]) -> dict[tuple[str, str], Item]:
-    """What the objects must be once the canary serves everything, from what they were with stable pinned."""
-    expected = deepcopy(dict(adopted))
-    for item in expected.values():
-        if item["kind"] == "VirtualService" and item["metadata"]["name"] == case.virtual_service["metadata"]["name"]:
-            for index in case.moving:
-                _promote(case, item["spec"]["http"][index]["route"])
-        if item["kind"] == "DestinationRule" and case.is_service(item["spec"]["host"]):
-            subsets = item["spec"].get("subsets") or []
-            if case.canary_subset not in [subset["name"] for subset in subsets]:
-                item["spec"]["subsets"] = [*subsets, {"name": case.canary_subset, "labels": {case.label: case.canary}}]
+def assert_foreign_survived(case: Case, world: World, before: Objects) -> None:
+    """In everything that was ever written, whatever is not ours is as it was before."""
+    for written in [*world.writes, *world.objects.values()]:
+        key = written["kind"], written["metadata"]["name"]
+        if key in before:
+            assert foreign(case, written) == foreign(case, before[key])
+
+
+def rolled_back(case: Case, adopted: Objects) -> Objects:
+    """What the objects must be after a rollback: as they were, and stable has what a moving route had given to the canary."""
+    expected = deepcopy(adopted)
+    for entries in _moving_entries(case, expected):
+        stable, canary = _pair(case, entries)
+        if canary is not None and canary.get("weight"):
+            stable["weight"] = stable.get("weight", 0) + canary["weight"]
+            canary["weight"] = 0
     return expected
 
 
-def _promote(case: Case, entries: list[Item]) -> None:
-    """The canary's destination takes over the share; it takes stable's place where there was none."""
+def promoted(case: Case, adopted: Objects) -> Objects:
+    """What the objects must be once the canary serves everything, from what they were with stable pinned."""
+    expected = deepcopy(adopted)
+    for entries in _moving_entries(case, expected):
+        stable, canary = _pair(case, entries)
+        if canary is None:  # the canary's destination takes over, and takes stable's place
+            stable["destination"]["subset"] = case.canary_subset
+        else:
+            canary["weight"] = stable.get("weight", 0) + canary.get("weight", 0)
+            stable["weight"] = 0
+    rule = next((item for item in expected.values() if item["kind"] == "DestinationRule" and case.is_service(item["spec"]["host"])), None)
+    subsets = rule["spec"].get("subsets") or [] if rule else []
+    if rule and case.canary_subset not in [subset["name"] for subset in subsets]:
+        rule["spec"]["subsets"] = [*subsets, {"name": case.canary_subset, "labels": {case.label: case.canary}}]
+    return expected
+
+
+def _moving_entries(case: Case, objects: Objects) -> list[list[Item]]:
+    service = objects["VirtualService", case.virtual_service["metadata"]["name"]]
+    return [service["spec"]["http"][index]["route"] for index in case.moving]
+
+
+def _pair(case: Case, entries: list[Item]) -> tuple[Item, Item | None]:
+    """The destinations of stable and of the canary in a moving route."""
     by_subset = {entry["destination"].get("subset"): entry for entry in entries if is_ours(case, entry)}
-    stable, canary = by_subset[case.stable_subset], by_subset.get(case.canary_subset)
-    if canary is None:
-        stable["destination"]["subset"] = case.canary_subset
-        return
-    canary["weight"] = stable.get("weight", 0) + canary.get("weight", 0)
-    stable["weight"] = 0
+    return by_subset[case.stable_subset], by_subset.get(case.canary_subset)
