@@ -23,6 +23,7 @@ from kubernetes.aio.config import ConfigException
 from canaryrollout.kube.clock import ServerClock
 from canaryrollout.kube.config import load_configuration
 from canaryrollout.kube.errors import ApiError, NotFound, Unavailable, api_error
+from canaryrollout.kube.patches import comparable
 from canaryrollout.kube.resources import SERVICEACCOUNTS, Resource
 
 _JSON = "application/json"
@@ -118,7 +119,7 @@ class KubeClient:
     ) -> Object:
         """JSON Patch (RFC 6902). Raises PreconditionFailed when a `test` does not hold, Invalid when the result is refused."""
         query = {"fieldManager": manager} if manager else {}
-        return await self._call("PATCH", resource.path(namespace, name), query=query, body=list(ops), content_type=_JSON_PATCH)
+        return await self._call("PATCH", resource.path(namespace, name), query=query, body=comparable(ops), content_type=_JSON_PATCH)
 
     async def merge_patch(self, resource: Resource, namespace: str | None, name: str, body: Mapping[str, Any]) -> Object:
         """JSON merge patch (RFC 7396): null deletes, arrays are replaced. A resourceVersion inside is a precondition."""
