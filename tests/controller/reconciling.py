@@ -8,6 +8,7 @@ from canaryrollout.controller.effects import Effects
 from canaryrollout.controller.observe import Observer
 from canaryrollout.controller.reconciler import Key, Reconciler
 from canaryrollout.controller.recorder import Recorder
+from canaryrollout.controller.revisions import Revisions
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.snapshot import Counts, CustomSlice, Expectation, Poll, ProxyState, ProxyStatus, Reporter, Slice, SyncReport
 from canaryrollout.kube.resources import CANARYROLLOUTS, PODS
@@ -25,6 +26,7 @@ class Mesh:
     def __init__(self) -> None:
         self.state = ProxyState.SYNCED
         self.questions: list[Question] = []
+        self.asked: list[Expectation] = []
         self.rps = 0.0
         """Requests a second to each version."""
         self.errors = 0.0
@@ -32,6 +34,7 @@ class Mesh:
         self.now = 1_700_000_000.0
 
     async def prove(self, expectation: Expectation, workloads: frozenset[str]) -> SyncReport:
+        self.asked.append(expectation)
         return SyncReport(expectation, generated=True, proxies=(ProxyStatus("client.shop", self.state, "istiod-0"),))
 
     async def poll(self, question: Question, cursor: float | None) -> Poll:
@@ -56,7 +59,9 @@ class Operator:
     def restart(self) -> None:
         """Forget everything that a process keeps."""
         settings, api, self.metrics = MachineSettings(), self.api, Metrics()
-        self.observer = Observer(api, self.mesh, self.mesh, settings, partial(resolve, templates={}, allow_custom=True))  # type: ignore[arg-type]
+        self.revisions = Revisions()
+        lookup = partial(resolve, templates={}, allow_custom=True)
+        self.observer = Observer(api, self.mesh, self.mesh, settings, lookup, revisions=self.revisions)  # type: ignore[arg-type]
         self.reconciler = Reconciler(api, self.observer, Effects(api, Recorder(api, "op")), settings, self.metrics)  # type: ignore[arg-type]
 
     async def passes(self, count: int) -> float | None:

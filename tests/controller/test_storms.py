@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from canaryrollout.controller import conflicts
 from canaryrollout.controller.cluster import FINALIZER
 from canaryrollout.controller.conflicts import PREFIX, QUICK_TRIES, unchanged
 from canaryrollout.controller.reconciler import CONFLICT_RETRY_SECONDS
+from canaryrollout.core.snapshot import ProxyState
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, PODS, VIRTUALSERVICES, Resource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -276,3 +278,35 @@ def test_what_a_decision_does_not_rest_on_may_differ_and_nothing_else() -> None:
         assert not unchanged(read, {**read, "metadata": {**read["metadata"], name: value}})
     assert not unchanged(read, {**read, "spec": {"version": "v3"}})
     assert not unchanged(read, {**read, "status": {"phase": "Preparing"}})
+
+
+async def test_a_proof_goes_on_through_edits_of_other_things_and_begins_anew_after_a_change_that_was_undone() -> None:
+    operator = await rolling_out()
+    operator.mesh.rps = 100.0
+    fuzzer = Fuzzer(operator.api, [])
+    live = partial(operator.api.find, VIRTUALSERVICES, "reviews")
+
+    async def watched() -> None:
+        await operator.revisions.seen("MODIFIED", copy.deepcopy(live()))
+
+    await operator.revisions.seen(None, copy.deepcopy(live()))
+    while weights(operator) == {"v1": 100}:
+        await operator.passes(1)
+    operator.mesh.state = ProxyState.PENDING
+    await watched()
+    await operator.passes(1)
+    since = operator.mesh.asked[-1].revision
+    assert since == live()["metadata"]["resourceVersion"]
+    for _ in range(3):
+        fuzzer.edit(VIRTUALSERVICES, "reviews")
+        await watched()
+        await operator.passes(1)
+        assert operator.mesh.asked[-1].revision == since
+    written = copy.deepcopy(live())
+    operator.api.put(VIRTUALSERVICES, {**written, "spec": {**written["spec"], "http": [{"route": [{"destination": {"host": "reviews"}}]}]}})
+    await watched()
+    undone = operator.api.put(VIRTUALSERVICES, written)
+    await watched()
+    await operator.passes(1)
+    assert operator.phase == "Shifting"
+    assert operator.mesh.asked[-1].revision == undone["metadata"]["resourceVersion"]

@@ -12,11 +12,12 @@ from canaryrollout.controller.cluster import ClusterReader, MetricLookup, no_cus
 from canaryrollout.controller.revisions import Revisions
 from canaryrollout.controller.subject import Subject
 from canaryrollout.controller.surroundings import SurroundingsReader
-from canaryrollout.core.context import COUNTED, PROVING, Context, looks_around
+from canaryrollout.core.context import COUNTED, PROVING, WRITING, Context, looks_around
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits
+from canaryrollout.core.plan import named
 from canaryrollout.core.slicing import next_poll
-from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Snapshot, SyncReport
+from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Raw, Snapshot, SyncReport
 from canaryrollout.core.standing import Standing, asked, asking, stand
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.mesh.router import SyncProver
@@ -107,8 +108,10 @@ class Observer:
         if item is not None and question is not None and known is not None and known.revision != question.revision:
             path = await self._revisions.after(known.revision, dict(item), WATCH_SECONDS)
             between = [asked(context, revision) for revision in path] if path is not None else None
-        elif item is not None:
-            self._revisions.follow(dict(item))
+            if path is None:
+                log.debug("revisions may have been missed: the proof begins anew", known=known.revision, now=question.revision)
+        for written in _written(context):
+            self._revisions.follow(dict(written))
         look.standing = stand(known, question, between)
         return {look.standing.revision: look.standing.since} if look.standing is not None else {}
 
@@ -185,6 +188,15 @@ class Observer:
 def _question(context: Context) -> Expectation | None:
     """What to ask the proxies now."""
     return context.plan.question if context.plan is not None and context.status.phase in PROVING else None
+
+
+def _written(context: Context) -> tuple[Raw, ...]:
+    """The objects about which the proxies are asked now, or will be after the next write."""
+    routing, mesh = context.status.routing, context.snapshot.mesh
+    if routing is None or context.status.phase not in WRITING:
+        return ()
+    found = named(mesh.virtual_services, routing.virtual_service), named(mesh.destination_rules, routing.destination_rule)
+    return tuple(item for item in found if item is not None)
 
 
 def _standing(look: _Look) -> tuple[Problem, ...]:
