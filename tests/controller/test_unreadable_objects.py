@@ -121,7 +121,7 @@ def _with_rollout(operator: Operator, **parts: Any) -> None:
 
 LOST: tuple[Callable[[Object], dict[str, Any]], ...] = (
     lambda rollout: {"evidence": {**rollout["evidence"], "cursor": "soon"}},
-    lambda rollout: {"evidence": {**rollout["evidence"], "source": {"errors": [0.0]}}},
+    lambda rollout: {"evidence": {**rollout["evidence"], "source": {"errors": [0.0] * 99}}},
     lambda rollout: {"evidence": "much"},
     lambda rollout: {"baseline": {"seconds": -1}},
 )
