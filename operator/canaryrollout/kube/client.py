@@ -31,6 +31,8 @@ _JSON_PATCH = "application/json-patch+json"
 _MERGE_PATCH = "application/merge-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"
 _PAGE = 500
+_WEBSOCKET_TIMEOUT = aiohttp.ClientWSTimeout(ws_close=1.0)
+"""A far end that hangs does not answer a close either."""
 
 Object = dict[str, Any]
 
@@ -176,6 +178,7 @@ class KubeClient:
                 proxy=transport.proxy,
                 proxy_headers=transport.proxy_headers,
                 server_hostname=self._api.configuration.tls_server_name,
+                timeout=_WEBSOCKET_TIMEOUT,
             )
         except aiohttp.WSServerHandshakeError as error:
             raise api_error(error.status, b"", {}, json_patch=False) from error

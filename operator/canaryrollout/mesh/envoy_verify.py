@@ -132,8 +132,9 @@ class EnvoyVerifier:
             return
         except ForwardError as error:
             reading = Reading(unreadable=str(error))
-        except (ValueError, TypeError, AttributeError) as error:
-            reading = Reading(unreadable=f"unexpected answer: {error}")
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+            # Whatever a pod may answer, it is a fact about that pod.
+            reading = Reading(unreadable=f"unexpected answer: {type(error).__name__}: {error}")
         finally:
             memory.reading.pop(proxy, None)
         before = memory.attempts.get(proxy)

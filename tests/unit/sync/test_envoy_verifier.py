@@ -163,10 +163,23 @@ async def test_another_revision_ends_what_was_being_read_for_the_last(monkeypatc
         await until(here.far.closed)
 
 
-async def test_what_is_no_config_dump_is_unknown() -> None:
-    async with place(a="../../test_envoy_answers.py") as here:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "upstream connect error",
+        '{"configs": ' + "[" * 100_000,
+        '{"configs": [17]}',
+        '{"configs": [{"route_config": {"virtual_hosts": [[]]}}]}',
+        '{"configs": [{"route_config": {"virtual_hosts": [{"routes": [{"route": {"weighted_clusters": [1]}}]}]}}]}',
+        '{"configs": [{"route_config": ',
+    ],
+    ids=["no JSON", "deep", "numbers", "lists", "list for a message", "cut off"],
+)
+async def test_what_is_no_config_dump_makes_its_pod_unknown_and_nothing_else(text: str, tmp_path: Path) -> None:
+    (tmp_path / "answer").write_text(text)
+    async with place(a=str(tmp_path / "answer"), b=FRESH) as here:
         report = await here.ask()
-        assert states(report) == {"a": ProxyState.UNKNOWN}
+        assert states(report) == {"a": ProxyState.UNKNOWN, "b": ProxyState.SYNCED}
         assert "unexpected answer" in report.lagging[0].detail
 
 
