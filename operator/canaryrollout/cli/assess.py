@@ -94,7 +94,7 @@ def assess(
         shown.routing.virtual_service if shown.routing is not None else "",
         _routes(shown, host),
         rollout.forecast if rollout is not None else "",
-        tuple((notice.reason, notice.message) for notice in rollout.notices) if rollout is not None else (),
+        tuple((n.reason, n.message) for n in rollout.notices if n.reason not in {f.code for f in found}) if rollout is not None else (),
         (*not_checked, *_left_out(given)),
     )
 

@@ -66,8 +66,6 @@ async def _seen(kube: KubeClient, subject: Subject, files: Files | None) -> Seen
     not_checked = ["Prometheus and its data (the operator does it when the rollout begins)"]
     if spec.analysis.metrics:
         not_checked.append("custom metrics (only the operator knows the admin's templates and rules)")
-    if around is not None and around.unreadable:
-        not_checked.append(f"what you may not read in all namespaces: {', '.join(around.unreadable)}")
     if files is None:
         return Seen(subject, snapshot, tuple(not_checked), {})
     snapshot, coming = _laid_over(snapshot, files, subject.status, spec.version_label, subject)

@@ -1,6 +1,8 @@
 """`kubectl canary plan`: what a CanaryRollout would do, from a cluster or from files alone."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -68,11 +70,21 @@ def _from_files(paths: list[str], namespace: str | None) -> "tuple[Assessment, F
     try:
         files = select(read(paths), namespace or "default", namespace)
         spec = spec_of(files.rollout)
-        seen, unknown = snapshot(files, spec)
-        return assess(spec, CanaryRolloutStatus(), seen, source=files.told, not_checked=unknown), files
+        with _shaped(from_files=True):
+            seen, unknown = snapshot(files, spec)
+            return assess(spec, CanaryRolloutStatus(), seen, source=files.told, not_checked=unknown), files
     except ManifestsError as error:
         fail(str(error))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # an API server would have refused the object
+
+
+@contextmanager
+def _shaped(*, from_files: bool) -> Iterator[None]:
+    """An API server would have refused an object of the files that nothing here can read."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        if not from_files:
+            raise
         fail(f"an object of the files is not what its API asks for ({type(error).__name__}: {error}): apply it with --dry-run=server")
 
 
@@ -98,7 +110,8 @@ def _live(
         fail(str(error))
     except NotFoundError as error:
         fail(str(error), Exit.NOT_FOUND)
-    return _assessed(found, files), files
+    with _shaped(from_files=files is not None):
+        return _assessed(found, files), files
 
 
 def _assessed(found: "Seen", files: "Files | None") -> "Assessment":

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import typer
 
+_HARD_SPACE = "\N{NO-BREAK SPACE}"
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -19,6 +21,8 @@ class Line:
     """A style of rich, such as "bold red"; "" for none."""
     hang: int | None = None
     """Columns by which what is wrapped is indented; None: never wrap."""
+    cut: bool = False
+    """Cut at the edge of a terminal, for rows of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,14 @@ class Screen:
                 console.print(Text(piece, style=line.style))
 
     def _pieces(self, line: Line) -> list[str]:
-        if self.width is None or line.hang is None or len(line.text) <= self.width:
+        if self.width is None or len(line.text) <= self.width:
             return [line.text]
-        return textwrap.wrap(
-            line.text, max(self.width, line.hang + 20), subsequent_indent=" " * line.hang, break_long_words=False, break_on_hyphens=False
-        )
+        if line.hang is None:
+            return [f"{line.text[: self.width - 1]}…" if line.cut else line.text]
+        width, indent = max(self.width, line.hang + 20), " " * line.hang
+        kept = line.text.replace(" %", _HARD_SPACE + "%")
+        pieces = textwrap.wrap(kept, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        return [piece.replace(_HARD_SPACE, " ") for piece in pieces]
 
 
 def screen(*, no_color: bool) -> Screen:
@@ -63,4 +70,4 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[str]], styles: Sequence
     cells = [tuple(head), *(tuple(row) for row in rows)]
     widths = [max(len(row[index]) for row in cells) for index in range(len(head))]
     lines = ["   ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    return [Line(text, style) for text, style in zip(lines, ("bold", *(styles or [""] * len(lines))), strict=False)]
+    return [Line(text, style, cut=True) for text, style in zip(lines, ("bold", *(styles or [""] * len(lines))), strict=False)]

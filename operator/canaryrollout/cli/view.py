@@ -167,6 +167,13 @@ def lines(view: View) -> Iterator[Line]:
         yield _field("proxies", f"{view.proxies} acknowledged")
     for proxy in (view.status.get("proxies") or {}).get("lagging") or []:
         yield _field("", str(proxy), "yellow")
+    if view.under_way:
+        yield from _outlook(view)
+    yield from _history(view)
+
+
+def _outlook(view: View) -> Iterator[Line]:
+    """What a rollout under way rests on."""
     analysis = view.condition("Analysis")
     if analysis and str(analysis.get("message")) not in view.explanation:
         yield _field("analysis", f"{analysis.get('reason')}: {analysis.get('message')}")
@@ -174,7 +181,6 @@ def lines(view: View) -> Iterator[Line]:
         yield _field("forecast", str(view.rollout["forecast"]))
     for notice in view.rollout.get("notices") or []:
         yield _field("notice", f"{notice.get('reason')}: {notice.get('message')}", "yellow")
-    yield from _history(view)
 
 
 def _field(name: str, text: str, style: str = "") -> Line:

@@ -258,6 +258,13 @@ def test_an_object_that_no_api_server_would_take_is_one_line_with_its_place(
     assert line.endswith(said)
 
 
+def test_an_object_that_nothing_can_read_is_still_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the shapes that are checked leave open."""
+    monkeypatch.setattr("canaryrollout.cli.offline.check", lambda _: None)
+    path = edited(tmp_path, "VirtualService", hosts=["reviews"], http="none")
+    assert "is not what its API asks for (" in refused("-f", path)
+
+
 def test_objects_that_hold_themselves_or_multiply_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     head = "kind: Service\napiVersion: v1\nmetadata: {name: x}\n"

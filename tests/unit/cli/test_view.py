@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from canaryrollout.cli.exits import Exit
-from canaryrollout.cli.screen import Line, Screen, columns
+from canaryrollout.cli.screen import Line, Screen, columns, screen
 from canaryrollout.cli.view import View, as_data, lines, spell
 
 STATUS: dict[str, Any] = {
@@ -125,3 +125,34 @@ def test_paragraphs_are_wrapped_at_a_terminal_and_diffs_never(capsys: pytest.Cap
 def test_columns_line_up() -> None:
     table = columns(("NAME", "PHASE"), [("a", "Stable"), ("longer", "x")])
     assert [line.text for line in table] == ["NAME     PHASE", "a        Stable", "longer   x"]
+
+
+def test_a_table_is_cut_at_the_edge_of_a_terminal_and_whole_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    table = columns(("NAME", "WHY"), [("a", "because " * 10)])
+    Screen(colour=False, width=30).show(table)
+    shown = capsys.readouterr().out.splitlines()
+    assert [len(line) <= 30 for line in shown] == [True, True]
+    assert shown[1].endswith("…")
+    Screen(colour=False, width=None).show(table)
+    assert capsys.readouterr().out.splitlines()[1] == "a      " + ("because " * 10).strip()
+
+
+def test_a_number_is_not_parted_from_its_percent_sign(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen(colour=False, width=29).show([Line("1234567890 1234567890 123456 % 1", hang=2)])
+    assert capsys.readouterr().out.splitlines() == ["1234567890 1234567890", "  123456 % 1"]
+
+
+def test_a_terminal_gets_colours_unless_they_are_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert screen(no_color=False).colour
+    assert not screen(no_color=True).colour
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not screen(no_color=False).colour
+    assert screen(no_color=False).width is not None
+
+
+def test_what_a_rollout_rested_on_is_not_told_when_it_is_over() -> None:
+    shown = texts(view(phase="RolledBack", step=""))
+    assert not [line for line in shown if line.startswith(("  analysis", "  forecast", "  notice", "  step"))]
