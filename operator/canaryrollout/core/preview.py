@@ -9,6 +9,7 @@ from canaryrollout.core.adoption import serving_version
 from canaryrollout.core.context import RESUME, RETRY
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.machine import MachineSettings
+from canaryrollout.core.preflight.chain import structural_problem
 from canaryrollout.core.preflight.inputs import Input
 from canaryrollout.core.rehearsal import Move, Rehearsal, all_ready, easily_passed
 from canaryrollout.core.snapshot import MeshObjects, Problem, Raw, Snapshot
@@ -75,9 +76,10 @@ def preview(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snap
     host = ServiceHost(spec.service, snapshot.namespace, settings.cluster_domain)
     if not snapshot.observed_mesh:
         return Preview(snapshot.mesh, stopped=next(iter(snapshot.problems), None))
-    stable = status.stable_version or serving_version(Input(snapshot, spec, host))
-    if isinstance(stable, Problem):
-        return Preview(snapshot.mesh, stopped=stable)
+    given = Input(snapshot, spec, host, status.routing)
+    stable = status.stable_version or serving_version(given)
+    if isinstance(stable, Problem):  # which version serves is asked after the structure
+        return Preview(snapshot.mesh, stopped=structural_problem(given) or stable)
     taken = easily_passed(spec).model_copy(update={"stable_version": stable})
     asked = {Phase.PAUSED: {RESUME: "preview"}, Phase.ROLLED_BACK: {RETRY: "preview"}}
     annotations = {**snapshot.annotations, **asked.get(status.phase, {})}
