@@ -40,8 +40,9 @@ def examine(given: Input) -> tuple[Finding, ...]:
     problem = structural_problem(given)
     if problem is not None:
         return (Finding(problem.reason, Severity.ERROR, problem.message),)
-    view = View(given)
-    return tuple(finding for check in CHECKS if not _lacking(given, check) for finding in check.look(view))
+    view, snapshot = View(given), given.snapshot
+    whole = snapshot.pods is not None and snapshot.surroundings is not None and not snapshot.surroundings.unreadable
+    return tuple(finding for check in CHECKS if whole or not _lacking(given, check) for finding in check.look(view))
 
 
 def skipped(given: Input) -> tuple[str, ...]:
