@@ -120,8 +120,9 @@ def chart_page() -> str:
         "Needs Kubernetes 1.29, Istio with its debug endpoints reachable from the operator's pods, and a Prometheus that scrapes the "
         "proxies.\nThe image is built from `deploy/Dockerfile`. Without Helm: `kubectl apply -k deploy/kustomize`.\n\n"
         "The operator never deletes an object and never reads a Secret. In Istio's root namespace it may read pods and issue tokens for "
-        "one\nServiceAccount that has no rights, to which istiod answers which proxies have acknowledged a change. For preflight it may read, "
-        "never write,\nGateways, ServiceEntries, Sidecars, EnvoyFilters, PeerAuthentications and, in the root namespace, the ConfigMap `istio`.\n\n"
+        "one\nServiceAccount that has no rights, to which istiod answers which proxies have acknowledged a change. For preflight it "
+        "may read, never write,\nGateways, ServiceEntries, Sidecars, EnvoyFilters, PeerAuthentications and, in the root namespace, the "
+        "ConfigMap `istio`.\n\n"
         "`crds.keep` keeps the CustomResourceDefinition, and every CanaryRollout, when the release is uninstalled. "
         "With `watchNamespaces`\nthe operator gets Roles in those namespaces instead of a ClusterRole.\n\n## Values"
     )
