@@ -87,6 +87,9 @@ class Routing(Model):
         default="", description="The label that told versions apart when this was found; an edit of it waits for the next rollout."
     )
     routes: Annotated[tuple[RouteRecord, ...], Field(max_length=ROUTES_LIMIT)] = ()
+    roots: Annotated[tuple[Annotated[str, Field(max_length=317)], ...], Field(max_length=64)] = Field(
+        default=(), description='"NAMESPACE/NAME" of the VirtualServices that delegate to it, where it is a delegate.'
+    )
     only_routes: Annotated[tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=64)] | None = Field(
         default=None, description="spec.virtualService.routes when this was found; an edit of it waits for the next rollout."
     )

@@ -12,7 +12,7 @@ from canaryrollout.controller.cluster import ClusterReader, MetricLookup, no_cus
 from canaryrollout.controller.revisions import Revisions
 from canaryrollout.controller.subject import Subject
 from canaryrollout.controller.surroundings import SurroundingsReader
-from canaryrollout.core.context import COUNTED, PROVING, WRITING, Context, looks_around
+from canaryrollout.core.context import COUNTED, PROVING, WRITING, Context, reads_around
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits
 from canaryrollout.core.plan import named
@@ -86,7 +86,7 @@ class Observer:
         seen = await self._cluster.read(subject, spec)
         look = self._look(seen)
         seen = replace(seen, watched_since=look.since, landed=look.landed, problems=(*seen.problems, *_standing(look)))
-        if self._surroundings is not None and looks_around(spec, subject.status):
+        if self._surroundings is not None and reads_around(spec, subject.status):
             seen = replace(seen, surroundings=await self._surroundings.around(seen.namespace))
         context = self._context(spec, subject.status, seen)
         since = await self._since(context, look)

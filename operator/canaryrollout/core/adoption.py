@@ -5,6 +5,7 @@ from canaryrollout.api.status import ROUTES_LIMIT, RouteRecord, Routing
 from canaryrollout.core import destination_rules as dr
 from canaryrollout.core import route_rule
 from canaryrollout.core import virtual_services as vs
+from canaryrollout.core.delegates import identity, is_delegate, roots_of
 from canaryrollout.core.opaque_routes import opaque_destinations
 from canaryrollout.core.preflight import inputs
 from canaryrollout.core.preflight.inputs import Input, rule_of
@@ -144,7 +145,13 @@ def _with_routes(given: Input, routing: Routing) -> Routing | Problem:
         or _records_problem(given, routing, service, records)
         or _opaque_problem(given, routing)
     )
-    return problem or routing.model_copy(update={"routes": records})
+    return problem or routing.model_copy(update={"routes": records, "roots": _roots(given, service)})
+
+
+def _roots(given: Input, service: Raw) -> tuple[str, ...]:
+    if not is_delegate(service):
+        return ()
+    return tuple("/".join(identity(root)) for root in roots_of(service, inputs.all_virtual_services(given)))[:ROOTS_LIMIT]
 
 
 def _listed_problem(routing: Routing, verdicts: tuple[route_rule.RouteVerdict, ...]) -> Problem | None:
@@ -182,6 +189,7 @@ def _none_moves(routing: Routing, verdicts: tuple[route_rule.RouteVerdict, ...])
 
 
 _ROUTES_TOLD = 5
+ROOTS_LIMIT = 64
 
 
 def _records_problem(given: Input, routing: Routing, service: Raw, records: tuple[RouteRecord, ...]) -> Problem | None:

@@ -63,6 +63,14 @@ def looks_around(spec: CanaryRolloutSpec, status: CanaryRolloutStatus) -> bool:
 _NO_PODS = VersionPods()
 
 
+def reads_around(spec: CanaryRolloutSpec, status: CanaryRolloutStatus) -> bool:
+    """Whether other namespaces are looked at: for the whole of preflight, before the first write, and always for a delegate, whose
+    roots may be there.
+    """
+    delegate = status.routing is not None and bool(status.routing.roots)
+    return looks_around(spec, status) or status.phase is Phase.PENDING or delegate
+
+
 @dataclass(frozen=True)
 class Context:
     """A snapshot in the light of the spec and of the status as it stands (evidence of this poll folded in)."""
@@ -112,7 +120,8 @@ class Context:
         drift = self.status.drift
         if drift is not None and drift.clusters_first and self.status.phase not in (Phase.ROLLING_BACK, Phase.RESTORING):
             target = replace(target, clusters_first=True)
-        return make_plan(target, self.status.routing, self.spec, self.host, self.snapshot.mesh)
+        around = self.snapshot.surroundings.virtual_services if self.snapshot.surroundings is not None else ()
+        return make_plan(target, self.status.routing, self.spec, self.host, self.snapshot.mesh, around=around)
 
     @cached_property
     def rest_plan(self) -> MeshPlan | None:

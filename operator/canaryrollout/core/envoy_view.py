@@ -80,7 +80,8 @@ class Routes:
 def read_routes(configurations: Iterable[Message], expectation: Expectation) -> Routes:
     """What RouteConfigurations say about the expectation's host and VirtualService."""
     # The API version in it is that in which the object was read (v1, v1beta1 or v1alpha3).
-    suffix = f"/namespaces/{expectation.namespace}/virtual-service/{expectation.virtual_service}"
+    sources = expectation.sources or ((expectation.namespace, expectation.virtual_service),)
+    suffixes = tuple(f"/namespaces/{namespace}/virtual-service/{name}" for namespace, name in sources)
     ours: dict[str, set[Split]] = defaultdict(set)
     defaults = False
     for virtual_host, route in _routes(configurations):
@@ -88,7 +89,7 @@ def read_routes(configurations: Iterable[Message], expectation: Expectation) -> 
         if not any(host == expectation.host for host, _, _ in split):
             continue
         source = _source(route)
-        if source.endswith(suffix):
+        if source.endswith(suffixes):
             ours[virtual_host].add(split)
         elif not source:
             defaults = True

@@ -99,8 +99,10 @@ def target_of(status: CanaryRolloutStatus, spec: CanaryRolloutSpec, routing: Rou
     return Target(split, (kept,), write_routes=True, dress=(undressed,), verify=verify)
 
 
-def make_plan(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: ServiceHost, mesh: MeshObjects) -> MeshPlan:
-    """Compare the target with the live objects."""
+def make_plan(
+    target: Target, routing: Routing, spec: CanaryRolloutSpec, host: ServiceHost, mesh: MeshObjects, *, around: tuple[Raw, ...] = ()
+) -> MeshPlan:
+    """Compare the target with the live objects. `around` are VirtualServices of other namespaces: they may be a delegate's roots."""
     rule = named(mesh.destination_rules, routing.destination_rule)
     service = named(mesh.virtual_services, routing.virtual_service)
     label = routing.version_label or spec.version_label
@@ -108,11 +110,15 @@ def make_plan(target: Target, routing: Routing, spec: CanaryRolloutSpec, host: S
     wanted = tuple(subset.name for subset in target.subsets)
     verify = target.verify and spec.sync.verify == "envoy"
     clusters = Expectation(host.namespace, host.fqdn, routing.virtual_service, wanted, revision=_revision(rule, mesh), verify=verify)
+    shown = envoy_routes.shown(service, host, (*mesh.virtual_services, *around), recorded_roots(routing)) if service is not None else None
+    if shown is not None and shown.sources != ((host.namespace, routing.virtual_service),):
+        # In every question: what was learned for one serves the next.
+        clusters = replace(clusters, sources=shown.sources)
     wanted_now = _digest(target, routing)
     if not target.write_routes:
         return MeshPlan(subsets, clusters, None, None, None, wanted=wanted_now)
     routes = _route_write(target, routing, host, service)
-    splits = _splits_expectation(clusters, service, host, mesh) if service is not None else None
+    splits = _splits_expectation(clusters, service, shown, mesh) if service is not None and shown is not None else None
     return MeshPlan(subsets, clusters, routes, splits, _cleanup(target, routing, label, host, mesh), target.clusters_first, wanted_now)
 
 
@@ -121,16 +127,20 @@ def _digest(target: Target, routing: Routing) -> str:
     return hashlib.sha256(repr((target.split, target.subsets, target.write_routes, objects)).encode()).hexdigest()[:16]
 
 
-def _splits_expectation(clusters: Expectation, service: Raw, host: ServiceHost, mesh: MeshObjects) -> Expectation:
-    allowed, required = envoy_routes.expected_splits(service, host)
+def _splits_expectation(clusters: Expectation, service: Raw, shown: envoy_routes.Shown, mesh: MeshObjects) -> Expectation:
     return replace(
         clusters,
-        splits=allowed,
-        required=required,
+        splits=shown.allowed,
+        required=shown.required,
         revision=_revision(service, mesh),
-        sidecars=vs.in_mesh(service),
-        visible_in=envoy_routes.visible_in(service),
+        sidecars=shown.sidecars,
+        visible_in=shown.visible_in,
     )
+
+
+def recorded_roots(routing: Routing) -> tuple[tuple[str, str], ...]:
+    """(namespace, name) of the roots that a delegate had when the rollout began."""
+    return tuple((namespace, name) for namespace, _, name in (root.partition("/") for root in routing.roots))
 
 
 def _revision(item: Raw | None, mesh: MeshObjects) -> str:

@@ -106,9 +106,12 @@ class Expectation:
     """resourceVersion of the object since which it asks for this without a break (core.standing): a proof says nothing about what
     was there before, even if it was the same."""
     sidecars: bool = True
-    """Whether the VirtualService applies to sidecars (gateway "mesh"), so that they must not keep default routes."""
+    """Whether the VirtualService applies to the service's host in sidecars (gateway "mesh"): they must not keep default routes."""
     visible_in: tuple[str, ...] = ()
     """Namespaces that may see the VirtualService (exportTo); empty: all."""
+    sources: tuple[tuple[str, str], ...] = ()
+    """(namespace, name) of the VirtualServices under whose names proxies show the routes, where it is not `virtual_service`
+    itself: the roots of a delegate."""
     verify: bool = False
     """Whether a sample of the Envoys has to be read as well: their acknowledgement alone is no proof then."""
 

@@ -119,6 +119,13 @@ def claims_host(virtual_service: Raw, host: ServiceHost) -> bool:
     return in_mesh(virtual_service) and any(host.matches(name, virtual_service["metadata"]["namespace"]) for name in hosts)
 
 
+def applies_to_host(virtual_service: Raw, host: ServiceHost) -> bool:
+    """As above, wildcard hosts included (Istio takes the most specific one)."""
+    hosts = virtual_service.get("spec", {}).get("hosts") or []
+    covered = in_mesh(virtual_service) and any(host.is_covered_by(str(name)) for name in hosts)
+    return covered or claims_host(virtual_service, host)
+
+
 def desired_entries(entries: list[Entry], ours: list[tuple[int, Entry]], record: RouteRecord, split: Split) -> list[dict[str, Any]]:
     """The destinations of one moving route after `split`; entries of other services and all other fields kept."""
     wanted: list[dict[str, Any]] = [dict(entry) for entry in entries]

@@ -80,13 +80,14 @@ class IstiodSyncProver:
             await asyncio.sleep(pause)
 
     def _memory(self, expectation: Expectation) -> _Memory:
-        """The memory of this expectation; of an earlier one for the same host only the scopes are kept."""
+        """The memory of this expectation; of an earlier one for the same host and the same names only the scopes are kept."""
         now = time.monotonic()
         self._memories = {key: memory for key, memory in self._memories.items() if now - memory.asked_at < MEMORY_SECONDS}
         key = (expectation.namespace, expectation.host, expectation.virtual_service)
         memory = self._memories.get(key)
         if memory is None or memory.expectation != expectation:
-            memory = self._memories[key] = _Memory(expectation, now, now, scopes=memory.scopes if memory else {})
+            kept = memory.scopes if memory is not None and memory.expectation.sources == expectation.sources else {}
+            memory = self._memories[key] = _Memory(expectation, now, now, scopes=kept)
         memory.asked_at = now
         return memory
 

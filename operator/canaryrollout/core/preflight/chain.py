@@ -5,7 +5,7 @@ look at an intact structure and are independent.
 from collections.abc import Callable
 
 from canaryrollout.core.findings import Finding, Severity
-from canaryrollout.core.preflight import gateways, neighbours, resilience, routes, security, structure, subsets
+from canaryrollout.core.preflight import gateways, hosts, neighbours, resilience, routes, security, structure, subsets
 from canaryrollout.core.preflight.inputs import Input
 from canaryrollout.core.preflight.kinds import Check, Kind
 from canaryrollout.core.preflight.view import POD, View
@@ -20,6 +20,10 @@ STRUCTURE: tuple[Callable[[Input], Problem | None], ...] = (
     structure.one_destination_rule_per_host,
     structure.names_are_free,
     structure.subset_name_is_free,
+    hosts.hosts_resolve,
+    hosts.delegate_has_root,
+    hosts.virtual_service_would_shadow,
+    hosts.destination_rule_would_shadow,
 )
 
 CHECKS: tuple[Check, ...] = (

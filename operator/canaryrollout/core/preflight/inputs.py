@@ -49,6 +49,12 @@ def subject_of(item: Raw) -> str:
     return f"{item.get('kind', '')}/{metadata.get('namespace', '')}/{metadata['name']}"
 
 
+def all_virtual_services(given: Input) -> tuple[Raw, ...]:
+    """Those of the namespace, and those of others as far as they were looked at."""
+    around = given.snapshot.surroundings
+    return (*given.snapshot.mesh.virtual_services, *(around.virtual_services if around is not None else ()))
+
+
 def chosen_virtual_service(given: Input) -> Raw | None:
     """The VirtualService to use; None when it has to be created."""
     wanted = given.spec.virtual_service.name
