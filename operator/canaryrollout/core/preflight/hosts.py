@@ -1,8 +1,8 @@
 """Which objects apply to the service's host, as Istio resolves it.
 
 From pilot/pkg/model/{sidecar,push_context,destination_rule}.go, and seen with istiod 1.31: of several VirtualServices a sidecar takes the
-one with the most specific host. It takes one DestinationRule only, from its own namespace if that has any for the host, else from the service's, else from the root
-namespace, and there the one with the most specific host; nothing is inherited from the others.
+one with the most specific host. It takes one DestinationRule only, from its own namespace if that has any for the host, else from the
+service's, else from the root namespace, and there the one with the most specific host; nothing is inherited from the others.
 """
 
 from collections.abc import Iterable
