@@ -16,6 +16,9 @@ WINDOW_SECONDS = 600.0
 FIRST_DELAY_SECONDS = 1.0
 LAST_DELAY_SECONDS = 5.0
 
+HARM_SECONDS = 1.0
+"""How long harm must have lasted before a conflict is answered by a rollback: a tool writes one object after the other."""
+
 KINDS: tuple[DriftKind, ...] = ("DestinationRule", "VirtualService")
 
 
@@ -34,6 +37,11 @@ def recent(state: DriftState, now: float) -> int:
 def flapping(state: DriftState | None, now: float) -> bool:
     """Whether somebody insists: as many changes within the window as are borne, the last one not put right yet."""
     return state is not None and bool(state.changed) and recent(state, now) >= DRIFT_LIMIT
+
+
+def lasting(state: DriftState | None, now: float) -> bool:
+    """Whether the last foreign change is no longer one half of a bigger one."""
+    return state is None or not state.times or now - state.times[-1] >= HARM_SECONDS
 
 
 def waiting(state: DriftState | None, kind: DriftKind, now: float) -> bool:

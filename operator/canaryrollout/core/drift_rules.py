@@ -69,7 +69,8 @@ def conflict(context: Context) -> bool:
 
 def harmful_conflict(context: Context) -> bool:
     """Somebody insists, and what they insist on was never proved."""
-    return (_insists(context) or _held(context)) and _unproved(context)
+    lasting = drift.lasting(context.status.drift, context.snapshot.now)
+    return lasting and (_insists(context) or _held(context)) and _unproved(context)
 
 
 def _stoppable(context: Context) -> bool:

@@ -90,6 +90,8 @@ def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool)
     # Not at once after a write: one that the API server or a webhook undoes would be repeated without a pause.
     held = _held_for(context)
     waits = [held] if held is not None else []
+    if drift.flapping(status.drift, context.snapshot.now) and not drift.lasting(status.drift, context.snapshot.now):
+        waits.append(drift.HARM_SECONDS)
     if held is None and status.phase in PROVING and not context.converged:
         waits.append(_proof_wait(context, settings))
     if status.phase in COUNTED:

@@ -215,6 +215,25 @@ def test_a_plain_host_in_mid_rollout_gives_the_canary_what_nobody_proved_so_it_i
     live(world, Git(world, "argocd-controller", plain), lambda w: w.phase is Phase.ROLLING_BACK)
 
 
+def test_a_tool_that_writes_one_object_after_the_other_is_judged_by_what_it_leaves() -> None:
+    world = at_ten()
+    git = Git(world, "argocd-controller", destination_rule("v1"), virtual_service([{"name": "main", "route": [destination("v1", 100)]}]))
+    for _ in range(DRIFT_LIMIT - 1):
+        git.heal()
+        world.step()
+        world.run(until=lambda w: w.split() == {"v1": 90, "v2": 10}, seconds=10)
+        world.step()
+    world.objects["DestinationRule", "reviews"]["spec"] = copy.deepcopy(git.held["DestinationRule", "reviews"])
+    decision = world.step()
+    assert world.phase is Phase.SHIFTING
+    assert decision.requeue_after is not None
+    assert decision.requeue_after <= 1.0
+    world.now += 0.1
+    git.heal()
+    world.step()
+    assert (world.phase, world.split()) == (Phase.PAUSED, {"v1": 100})
+
+
 def test_while_given_way_to_the_canary_must_not_get_more_and_a_breach_is_undone() -> None:
     for share, then in ((60, "DriftConflict"), (10, "ErrorRate")):
         world = at_ten()
