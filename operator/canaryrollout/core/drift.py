@@ -16,7 +16,7 @@ WINDOW_SECONDS = 600.0
 FIRST_DELAY_SECONDS = 1.0
 LAST_DELAY_SECONDS = 5.0
 
-HARM_SECONDS = 1.0
+HARM_SECONDS = 0.3
 """How long harm must have lasted before a conflict is answered by a rollback: a tool writes one object after the other."""
 
 KINDS: tuple[DriftKind, ...] = ("DestinationRule", "VirtualService")
