@@ -10,7 +10,7 @@ from tests.unit.corpus.case import NAMESPACE, Case, Item
 from tests.unit.corpus.schema import spec_schema, values
 
 SERVICE = "web"
-HOSTS = ["web", "web.shop", "web.shop.svc.cluster.local"]
+HOSTS = ["web", "web.shop.svc.cluster.local"]
 NOT_A_ROUTE = frozenset({"redirect", "directResponse", "delegate", "fault"})
 """What stands instead of a route; and faults, with which nothing may be released on a route."""
 
