@@ -122,8 +122,10 @@ class CanaryRolloutSpec(Model):
     )
     analysis: Analysis = Field(default_factory=Analysis)
     sync: Sync = Field(default_factory=Sync)
-    deletion_policy: Literal["Restore", "Keep"] = Field(
-        default="Restore", description="Deleted in mid-rollout: Restore sends all traffic to stable first, Keep leaves the weights alone."
+    deletion_policy: Literal["Restore", "Keep", "Undo"] = Field(
+        default="Restore",
+        description="Deleted in mid-rollout: Restore sends all traffic to stable first, Keep leaves the weights alone. Undo restores, and "
+        "takes out what the operator narrowed and added, at rest too, unless another version has pods.",
     )
     paused: bool = Field(default=False, description="Holds the rollout at its present weights; rollback stays armed.")
 

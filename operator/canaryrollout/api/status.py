@@ -87,6 +87,9 @@ class Routing(Model):
         default="", description="The label that told versions apart when this was found; an edit of it waits for the next rollout."
     )
     routes: Annotated[tuple[RouteRecord, ...], Field(max_length=ROUTES_LIMIT)] = ()
+    narrowed: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=ROUTES_LIMIT)] = Field(
+        default=(), description="Keys of routes in which a destination without a subset got stable's, or which the operator created."
+    )
     roots: Annotated[tuple[Annotated[str, Field(max_length=317)], ...], Field(max_length=64)] = Field(
         default=(), description='"NAMESPACE/NAME" of the VirtualServices that delegate to it, where it is a delegate.'
     )

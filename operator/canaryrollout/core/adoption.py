@@ -11,6 +11,7 @@ from canaryrollout.core.preflight import inputs
 from canaryrollout.core.preflight.inputs import Input, rule_of
 from canaryrollout.core.preflight.structure import subset_mismatch
 from canaryrollout.core.snapshot import Problem, Raw
+from canaryrollout.core.undoing import remembered
 
 
 def serving_version(given: Input) -> str | Problem:
@@ -133,6 +134,7 @@ def begin(given: Input, routing: Routing, stable: str) -> Routing | Problem:
 def _with_routes(given: Input, routing: Routing) -> Routing | Problem:
     routing = routing.model_copy(update={"only_routes": given.spec.virtual_service.routes})
     service = inputs.chosen_virtual_service(given)
+    created = service is None
     if service is None:
         # A VirtualService of our own is a single route that starts at stable.
         service = vs.new_virtual_service(routing.virtual_service, given.namespace, given.host, routing.stable_subset)
@@ -145,7 +147,11 @@ def _with_routes(given: Input, routing: Routing) -> Routing | Problem:
         or _records_problem(given, routing, service, records)
         or _opaque_problem(given, routing)
     )
-    return problem or routing.model_copy(update={"routes": records, "roots": _roots(given, service)})
+    if problem is not None:
+        return problem
+    if created:  # where there is no VirtualService all of a Service's pods get its requests
+        records = tuple(record.model_copy(update={"narrowed": True}) for record in records)
+    return remembered(routing.model_copy(update={"roots": _roots(given, service)}), records, vs.route_keys(service))
 
 
 def _roots(given: Input, service: Raw) -> tuple[str, ...]:

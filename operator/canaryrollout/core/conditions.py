@@ -8,6 +8,7 @@ from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase, Prox
 from canaryrollout.core import adoption
 from canaryrollout.core.context import COUNTED, Context
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER
+from canaryrollout.core.events import TRACES_GO
 from canaryrollout.core.guards import start_problem
 from canaryrollout.core.snapshot import Problem
 from canaryrollout.core.sync_wording import envoys_read, lagging_summary
@@ -138,7 +139,7 @@ def _activity(context: Context, problem: Problem | None) -> str:
         Phase.ANALYSING: lambda: f"step {status.step}: {status.weight} % acknowledged by all proxies; {_latest(context)}",
         Phase.PROMOTING: lambda: f"promoting version {version}: {lagging_summary(context)}",
         Phase.ROLLING_BACK: lambda: f"{explained}; {lagging_summary(context)}",
-        Phase.RESTORING: lambda: f"{explained}; {lagging_summary(context)}",
+        Phase.RESTORING: lambda: f"{explained or TRACES_GO}; {lagging_summary(context)}",
     }
     return texts.get(status.phase, lambda: explained)() + held
 

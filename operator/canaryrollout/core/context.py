@@ -7,6 +7,7 @@ from functools import cached_property
 from canaryrollout.api.analysis import Analysis
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
+from canaryrollout.core import undoing
 from canaryrollout.core.adoption import find_stable
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER, conflict
 from canaryrollout.core.evidence import EvidenceState
@@ -116,7 +117,7 @@ class Context:
         """The open mesh moves of the present phase; None where the phase leaves the mesh alone."""
         if self.status.phase not in WRITING or self.status.routing is None or not self.snapshot.observed_mesh:
             return None
-        target = target_of(self.status, self.spec, self.status.routing)
+        target = target_of(self.status, self.spec, self.status.routing, widen=self.widening)
         drift = self.status.drift
         if drift is not None and drift.clusters_first and self.status.phase not in (Phase.ROLLING_BACK, Phase.RESTORING):
             target = replace(target, clusters_first=True)
@@ -170,6 +171,21 @@ class Context:
                 return f"annotation {TAKEOVER} of {kind} {name}{said}" + ("" if value.lower() == "true" else f": {value[:REQUEST_LIMIT]}")
         return ""
 
+    @property
+    def widening(self) -> bool:
+        """Whether the object is being deleted and the operator's traces go."""
+        return undoing.widening(self.status, self.spec, self.snapshot)
+
+    @property
+    def owes(self) -> bool:
+        """Whether a resting object may not go before the operator's traces have gone: the finalizer is held for them."""
+        return self.status.phase in undoing.AT_REST and undoing.owes(self.spec, self.status) and not self.taken_over
+
+    @property
+    def undoable(self) -> bool:
+        """Whether they can go without a request going elsewhere."""
+        return self.owes and undoing.alone(self.status, self.snapshot)
+
     def pods(self, version: str) -> VersionPods:
         """The pods of a version."""
         return self.snapshot.versions.get(version, _NO_PODS)
@@ -212,7 +228,7 @@ class Context:
         The way back is safe, too, where neither version has one: it harms nobody, and stable is what people bring up first.
         """
         weight = self.status.weight
-        nobody_answers = self.status.rollout is not None and self.canary.ready == 0
+        nobody_answers = self.widening or (self.status.rollout is not None and self.canary.ready == 0)
         return (weight == 0 or self.canary.ready > 0) and (weight == 100 or self.stable.ready > 0 or nobody_answers)
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from canaryrollout.api.drift import DRIFT_LIMIT
 from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase
+from canaryrollout.core import undoing
 from canaryrollout.core.decision import EmitEvent
 from canaryrollout.core.drift import recent
 from canaryrollout.core.drift_wording import drifted
@@ -14,6 +15,8 @@ _TOLD = {
     Phase.ANALYSING: ("StepSynced", "step {step}: every proxy has acknowledged {weight} % for version {version}; counting begins"),
     Phase.PROMOTING: ("Promoting", "version {version} passed all steps; the old version leaves the routes"),
 }
+TRACES_GO = "deleted: what the operator narrowed and added is taken out again"
+
 _ORDINARY = frozenset(
     {"NotObserved", "BetweenPolls", "NoTraffic", "NoCanaryTraffic", "NotEnoughRequests", "CollectingEvidence", "WarmingUp"}
 )
@@ -42,7 +45,7 @@ def transition_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -
         reason, template = _TOLD[after.phase]
         return (EmitEvent(reason, template.format(**words) + (_read(after) if after.phase is Phase.ANALYSING else "")),)
     if after.phase in _WARNED:
-        return (EmitEvent(_WARNED[after.phase], rollout.explanation if rollout else "", warning=True),)
+        return (EmitEvent(_WARNED[after.phase], rollout.explanation if rollout and rollout.ended_at is None else TRACES_GO, warning=True),)
     return _arrivals(before, after)
 
 
@@ -60,6 +63,11 @@ def drift_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tup
     now = drift.times[-1]
     key = f"insists: {drift.manager}" if recent(drift, now) >= DRIFT_LIMIT else f"at {now:.3f}"
     return (EmitEvent("Drifted", drifted(drift, after.routing, now), warning=True, key=key),)
+
+
+def left_behind(status: CanaryRolloutStatus) -> EmitEvent:
+    """What a deleted object with deletionPolicy Undo could not take with it."""
+    return EmitEvent("LeftNarrowed", f"deleted: {undoing.left_behind(status)}", warning=True)
 
 
 def forecast_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:

@@ -32,6 +32,11 @@ def deleted(context: Context) -> bool:
     return context.snapshot.deleting
 
 
+def deleted_at_rest(context: Context) -> bool:
+    """As above, with something of the operator's left to take out, and nobody whom that would give requests to."""
+    return context.snapshot.deleting and context.undoable
+
+
 def adoptable(context: Context) -> bool:
     """Nothing is wrong, and the serving version is known, ready and routable."""
     if context.snapshot.deleting or context.problem is not None or isinstance(context.stable_found, Problem):

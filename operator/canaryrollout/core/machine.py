@@ -39,6 +39,7 @@ class Rule:
 
 
 _DELETED = Rule("Deleted", when.deleted, Phase.RESTORING, to.restoring, always=True)
+_DELETED_AT_REST = Rule("Deleted", when.deleted_at_rest, Phase.RESTORING, to.undoing_traces)
 _SUPERSEDED = Rule("VersionChanged", when.version_changed, Phase.ROLLING_BACK, to.superseded)
 _CANARY_GONE = Rule("CanaryWithoutEndpoints", when.canary_gone, Phase.ROLLING_BACK, to.canary_gone)
 _CRASHING = Rule("CanaryCrashing", when.canary_crashing, Phase.ROLLING_BACK, to.canary_crashing)
@@ -63,11 +64,13 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
     {
         Phase.PENDING: (Rule("Adoptable", when.adoptable, Phase.ADOPTING, to.adopting),),
         Phase.ADOPTING: (
+            _DELETED_AT_REST,
             Rule("Converged", when.converged_after_rollback, Phase.ROLLED_BACK, to.adopted),
             Rule("Converged", when.converged, Phase.STABLE, to.adopted),
             Rule("DriftConflict", drift_rules.conflict_at_rest, Phase.STABLE, drift_rules.stopped_at_rest),
         ),
         Phase.STABLE: (
+            _DELETED_AT_REST,
             *_DRIFTED_AT_REST,
             Rule("VersionChanged", when.startable, Phase.PREPARING, to.preparing),
         ),
@@ -119,6 +122,7 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
             Rule("Converged", when.converged, Phase.STABLE, to.back_to_stable),
         ),
         Phase.ROLLED_BACK: (
+            _DELETED_AT_REST,
             Rule("VersionChanged", when.version_changed, Phase.STABLE, to.released),
             Rule("RetryRequested", when.retry_requested, Phase.STABLE, to.retried),
             Rule("Drifted", drift_rules.drifted_at_rest, Phase.ADOPTING, drift_rules.readopting),

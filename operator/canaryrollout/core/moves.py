@@ -7,6 +7,7 @@ from canaryrollout.core import drift, ownership
 from canaryrollout.core.context import AT_REST, COUNTED, OFF_BASELINE, PROVING, Context
 from canaryrollout.core.decision import Action, MeshWrite, PatchObject, SetFinalizer
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT
+from canaryrollout.core.events import left_behind
 from canaryrollout.core.plan import named
 
 if TYPE_CHECKING:
@@ -22,11 +23,14 @@ def actions(context: Context) -> tuple[Action, ...]:
     """What to do now, in order: hold the finalizer before the mesh is touched, release it when nothing is left to restore."""
     if restored(context):
         return (*_releases(context), SetFinalizer(held=False)) if context.snapshot.finalizer_held else ()
-    off_baseline = context.status.phase in OFF_BASELINE
+    deleting, owed = context.snapshot.deleting, context.owes
+    off_baseline = context.status.phase in OFF_BASELINE or (owed and (not deleting or context.undoable))
     held = context.snapshot.finalizer_held
     before: tuple[Action, ...] = (SetFinalizer(held=True),) if off_baseline and not held and not context.snapshot.deleting else ()
     write = next_write(context)
     after: tuple[Action, ...] = (SetFinalizer(held=False),) if held and not off_baseline else ()
+    if after and deleting and owed:
+        after = (left_behind(context.status), *after)
     return (*before, *((write,) if write else ()), *after)
 
 
@@ -36,7 +40,9 @@ def restored(context: Context) -> bool:
         return False
     if context.taken_over:  # whoever has the routing keeps it
         return True
-    return context.spec.deletion_policy == "Keep" or context.converged or _nothing_to_restore(context)
+    if context.spec.deletion_policy == "Keep" or context.converged or _nothing_to_restore(context):
+        return True
+    return context.status.rollout is None and not context.widening  # another version has come up: what is written stays
 
 
 def _nothing_to_restore(context: Context) -> bool:

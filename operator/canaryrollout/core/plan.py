@@ -35,8 +35,8 @@ class Target:
     """Whether the subsets' clusters must be proved before the routes are written (elsewhere they are proved already)."""
     dress: tuple[dr.SubsetTarget, ...] = ()
     """Subset policies to set after the routes are proved."""
-    drop_subset: str = ""
-    """Subset to remove after the routes are proved."""
+    drop_subsets: tuple[str, ...] = ()
+    """Subsets to remove after the routes are proved."""
     verify: bool = True
     """Whether Envoys are read where the spec asks for it. Not for a deletion: it must not hang on that."""
 
@@ -73,9 +73,11 @@ class MeshPlan:
         return self.splits if self.splits is not None else self.clusters
 
 
-def target_of(status: CanaryRolloutStatus, spec: CanaryRolloutSpec, routing: Routing) -> Target:
-    """The mesh that the status wants."""
+def target_of(status: CanaryRolloutStatus, spec: CanaryRolloutSpec, routing: Routing, *, widen: bool = False) -> Target:
+    """The mesh that the status wants. `widen`: the operator's traces are to go (core.undoing)."""
     phase, rollout, weight, stable = status.phase, status.rollout, status.weight, status.stable_version
+    if widen:
+        return _without_traces(routing, rollout.version if rollout is not None else "")
     if phase is Phase.ADOPTING or rollout is None:
         split = vs.Split(routing.stable_subset, routing.canary_subset, weight=0, keep_canary=True)
         return Target(split, (dr.SubsetTarget(routing.stable_subset, stable),), write_routes=True, clusters_first=True)
@@ -89,14 +91,28 @@ def target_of(status: CanaryRolloutStatus, spec: CanaryRolloutSpec, routing: Rou
     undressed = dr.SubsetTarget(routing.canary_subset, rollout.version, routing.canary_policy_before, manage_policy=routing.trial_policy)
     if phase is Phase.PROMOTING:
         split = vs.Split(routing.stable_subset, routing.canary_subset, 100, keep_canary=True, keep_stable=False)
-        retired = routing.retired_subset if routing.retired_subset != routing.canary_subset else ""
+        retired = (routing.retired_subset,) if routing.retired_subset != routing.canary_subset else ()
         return Target(
-            split, (dr.SubsetTarget(routing.canary_subset, rollout.version),), write_routes=True, dress=(undressed,), drop_subset=retired
+            split, (dr.SubsetTarget(routing.canary_subset, rollout.version),), write_routes=True, dress=(undressed,), drop_subsets=retired
         )
     split, verify = vs.Split(routing.stable_subset, routing.canary_subset, 0, keep_canary=False), phase is not Phase.RESTORING
     if routing.added_canary_subset:
-        return Target(split, (kept,), write_routes=True, drop_subset=routing.canary_subset, verify=verify)
+        return Target(split, (kept,), write_routes=True, drop_subsets=(routing.canary_subset,), verify=verify)
     return Target(split, (kept,), write_routes=True, dress=(undressed,), verify=verify)
+
+
+def _without_traces(routing: Routing, canary_version: str) -> Target:
+    """As if the operator had never been there: plain hosts are plain again, and only subsets that are not its own are left."""
+    own = (
+        (routing.added_canary_subset, routing.canary_subset),
+        (routing.added_stable_subset, routing.stable_subset),
+        (bool(routing.retired_subset), routing.retired_subset),
+    )
+    dress: tuple[dr.SubsetTarget, ...] = ()
+    if routing.canary_subset and not routing.added_canary_subset and routing.trial_policy:
+        dress = (dr.SubsetTarget(routing.canary_subset, canary_version, routing.canary_policy_before, manage_policy=True),)
+    split = vs.Split(routing.stable_subset, routing.canary_subset, 0, keep_canary=False, widen=True)
+    return Target(split, (), write_routes=True, dress=dress, drop_subsets=tuple(name for added, name in own if added), verify=False)
 
 
 def make_plan(
@@ -159,6 +175,8 @@ def _patch(kind: Any, name: str, operations: list[dict[str, Any]]) -> PatchObjec
 
 def _subset_write(target: Target, routing: Routing, label: str, host: ServiceHost, rule: Raw | None) -> MeshWrite | None:
     name = routing.destination_rule
+    if rule is None and not target.subsets:
+        return None
     if rule is None:
         body: Mapping[str, Any] = dr.new_rule(name, host.namespace, host, target.subsets, label)
         return CreateObject("DestinationRule", name, body)
@@ -178,7 +196,7 @@ def _cleanup(target: Target, routing: Routing, label: str, host: ServiceHost, me
         return None
     operations = dr.ensure_subsets(rule, tuple(d for d in target.dress if d.manage_policy), label)
     # Somebody may have pinned a route, of any VirtualService, to the subset: without it that route answers 503.
-    leaving = target.drop_subset
-    if not operations and leaving and not any(vs.names_subset(service, host, leaving) for service in mesh.virtual_services):
-        operations = dr.remove_subset(rule, leaving)
+    for leaving in target.drop_subsets:
+        if not operations and leaving and not any(vs.names_subset(service, host, leaving) for service in mesh.virtual_services):
+            operations = dr.remove_subset(rule, leaving)
     return _patch("DestinationRule", routing.destination_rule, operations)

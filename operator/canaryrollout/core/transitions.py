@@ -4,10 +4,11 @@ from typing import Literal
 
 from canaryrollout.api.quantities import format_duration
 from canaryrollout.api.status import CanaryRolloutStatus, HistoryEntry, RolloutState, Routing, StepStatus
-from canaryrollout.core import adoption
+from canaryrollout.core import adoption, undoing
 from canaryrollout.core.context import REQUEST_LIMIT, RESUME, RETRY, Context
 from canaryrollout.core.evidence import EvidenceState, begin_step, resume_step
 from canaryrollout.core.guards import SHARED_FAILURE
+from canaryrollout.core.plan import named
 from canaryrollout.core.snapshot import Problem
 from canaryrollout.core.sync_wording import sync_explanation, sync_reason
 from canaryrollout.core.verdict import Fail, Wait
@@ -226,6 +227,16 @@ def restoring(context: Context) -> CanaryRolloutStatus:
     if context.spec.deletion_policy == "Keep":
         return _because(context, "Deleted", "deleted: the weights are left as they are (deletionPolicy Keep)")
     return back(context, "Deleted", f"deleted: all traffic returns to {_rollout(context).stable}")
+
+
+def undoing_traces(context: Context) -> CanaryRolloutStatus:
+    """Deleted at rest: what the operator narrowed and added goes with the object."""
+    status, routing = context.status, context.status.routing
+    if routing is None:
+        raise AssertionError("undoing without routing")
+    service = named(context.snapshot.mesh.virtual_services, routing.virtual_service)
+    plain = undoing.at_rest(routing, service, context.host)
+    return status.model_copy(update={"routing": plain, "rollout": None, "weight": 0, "step": ""})
 
 
 def back(context: Context, reason: str, explanation: str) -> CanaryRolloutStatus:

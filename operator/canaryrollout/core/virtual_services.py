@@ -35,6 +35,8 @@ class Split:
     """Keep the canary's destination in routes where the operator added it."""
     keep_stable: bool = True
     """Keep stable's destination at weight 0 in routes where the canary's was added (False only on promotion)."""
+    widen: bool = False
+    """Take stable's subset out of the routes in which a plain host was narrowed to it."""
 
 
 def http_routes(virtual_service: Raw) -> list[Mapping[str, Any]]:
@@ -152,11 +154,18 @@ def desired_entries(entries: list[Entry], ours: list[tuple[int, Entry]], record:
     for subset, position in positions.items():
         if subset in weights:
             wanted[position]["weight"] = weights[subset]
+    _widen(wanted, positions, record, split)
     leaving = _leaving(record, split, positions)
     wanted = [entry for index, entry in enumerate(wanted) if index not in leaving]
     if len(wanted) == 1 and record.weightless:
         wanted[0].pop("weight", None)
     return wanted
+
+
+def _widen(wanted: list[dict[str, Any]], positions: Mapping[str, int], record: RouteRecord, split: Split) -> None:
+    """Make a destination that was narrowed a plain host again, if it is to be."""
+    if split.widen and record.narrowed and split.stable in positions:
+        wanted[positions[split.stable]]["destination"].pop("subset", None)
 
 
 def _take_over(wanted: list[dict[str, Any]], positions: dict[str, int], index: int, subset: str) -> None:
