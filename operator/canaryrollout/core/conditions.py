@@ -164,7 +164,7 @@ def _explain(verdict: Verdict) -> str:
 def _sync(context: Context) -> State | None:
     """The last proof; None where this pass asked for none (the condition then stands as it is)."""
     sync, plan = context.snapshot.sync, context.plan
-    if plan is not None and plan.question is None:
+    if plan is not None and plan.pending:
         return "False", "WritePending", lagging_summary(context)
     if sync is None or plan is None:
         return None

@@ -152,7 +152,7 @@ class Context:
         """The same snapshot in the light of another status."""
         return replace(self, status=status)
 
-    @property
+    @cached_property
     def taken_over(self) -> str:
         """By whom and why people have taken the routing over, so that nothing of it is written; "" while they have not."""
         drift = self.status.drift

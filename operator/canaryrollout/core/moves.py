@@ -70,7 +70,7 @@ def next_write(context: Context) -> MeshWrite | None:
         if drift.waiting(context.status.drift, "VirtualService", now) or not context.safe:
             return None
         return plan.routes if not plan.clusters_first or context.proved(plan.clusters) else None
-    return plan.cleanup if context.proved(plan.splits) else None
+    return plan.cleanup if plan.cleanup is not None and context.proved(plan.splits) else None
 
 
 def _releases(context: Context) -> tuple[PatchObject, ...]:

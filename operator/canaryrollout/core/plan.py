@@ -5,8 +5,9 @@ proxy; on the way out the routes first, and only after their proof the subsets.
 """
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any
 
 from canaryrollout.api.drift import DriftKind
@@ -41,7 +42,7 @@ class Target:
     """Whether Envoys are read where the spec asks for it. Not for a deletion: it must not hang on that."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MeshPlan:
     """The moves still open, in order; None where nothing is to do. Each proof precedes the move after it."""
 
@@ -49,13 +50,18 @@ class MeshPlan:
     clusters: Expectation
     """To be proved before `routes` is written."""
     routes: MeshWrite | None
-    splits: Expectation | None
-    """To be proved once the routes are written; None where the phase writes no routes."""
     cleanup: MeshWrite | None
     """Only after `splits` is proved."""
+    expected: Callable[[], Expectation] | None = field(default=None, repr=False, compare=False)
+    """Works `splits` out: most passes do not ask for it."""
     clusters_first: bool = False
     wanted: str = ""
     """Digest of the target: while it is the same, every new move undoes what somebody else did."""
+
+    @cached_property
+    def splits(self) -> Expectation | None:
+        """To be proved once the routes are written; None where the phase writes no routes."""
+        return self.expected() if self.expected is not None else None
 
     @property
     def deviating(self) -> frozenset[DriftKind]:
@@ -64,12 +70,17 @@ class MeshPlan:
         return frozenset(kind for kind, write in moves if write is not None)
 
     @property
+    def pending(self) -> bool:
+        """Whether a write has to come before anything can be asked."""
+        return self.subsets is not None or (self.routes is not None and not self.clusters_first)
+
+    @property
     def question(self) -> Expectation | None:
         """What to ask the proxies now; None while a write has to come first."""
-        if self.subsets is not None:
+        if self.pending:
             return None
         if self.routes is not None:
-            return self.clusters if self.clusters_first else None
+            return self.clusters
         return self.splits if self.splits is not None else self.clusters
 
 
@@ -132,10 +143,10 @@ def make_plan(
         clusters = replace(clusters, sources=shown.sources)
     wanted_now = _digest(target, routing)
     if not target.write_routes:
-        return MeshPlan(subsets, clusters, None, None, None, wanted=wanted_now)
+        return MeshPlan(subsets, clusters, None, None, wanted=wanted_now)
     routes = _route_write(target, routing, host, service)
-    splits = _splits_expectation(clusters, service, shown, mesh) if service is not None and shown is not None else None
-    return MeshPlan(subsets, clusters, routes, splits, _cleanup(target, routing, label, host, mesh), target.clusters_first, wanted_now)
+    expected = partial(_splits_expectation, clusters, service, shown, mesh) if service is not None and shown is not None else None
+    return MeshPlan(subsets, clusters, routes, _cleanup(target, routing, label, host, mesh), expected, target.clusters_first, wanted_now)
 
 
 def _digest(target: Target, routing: Routing) -> str:

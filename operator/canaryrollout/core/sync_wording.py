@@ -31,7 +31,7 @@ def lagging_summary(context: Context, limit: int = 5) -> str:
         rollout = context.status.rollout
         empty = context.status.stable_version if rollout is None or context.canary.ready else rollout.version
         return f"the weights are not written while version {empty} has no ready endpoint"
-    if context.plan is not None and context.plan.question is None:
+    if context.plan is not None and context.plan.pending:
         return _unwritten(context)
     sync = context.snapshot.sync
     if sync is None:
