@@ -29,6 +29,8 @@ _BEGIN_SECONDS = 1.0
 """How soon after a proof the provider may be asked again, as in controller.observe."""
 _IN_SYNC = (ProxyStatus("gateway", ProxyState.SYNCED, "istiod"),)
 _STABLE = "stable"
+_SERVICE = {"spec": {"selector": {"app": "simulated"}}}
+"""One and the same in all passes, so that what was found of it need not be found again."""
 
 
 class Source(Protocol):
@@ -200,7 +202,7 @@ def _snapshot(
         uid="",
         generation=1,
         now=now,
-        service={"spec": {"selector": {"app": spec.service}}},
+        service=_SERVICE,
         versions=versions,
         finalizer_held=True,
         mesh=mesh.view,

@@ -8,6 +8,7 @@ from canaryrollout.core.findings import Finding, Severity
 from canaryrollout.core.preflight import gateways, hosts, neighbours, resilience, routes, security, structure, subsets
 from canaryrollout.core.preflight.inputs import Input
 from canaryrollout.core.preflight.kinds import Check, Kind
+from canaryrollout.core.preflight.remembered import remembered
 from canaryrollout.core.preflight.view import POD, View
 from canaryrollout.core.snapshot import Problem
 
@@ -39,6 +40,7 @@ CHECKS: tuple[Check, ...] = (
 KINDS: tuple[Kind, ...] = tuple(kind for check in CHECKS for kind in check.kinds)
 
 
+@remembered
 def examine(given: Input) -> tuple[Finding, ...]:
     """Everything there is to say, errors of the structure first (then nothing else). What cannot be looked at is left out."""
     problem = structural_problem(given)
