@@ -35,7 +35,11 @@ def find_stable(given: Input) -> str | Problem:
 
 def _routed_version(given: Input) -> str | Problem | None:
     service = inputs.chosen_virtual_service(given)
-    live = vs.live_subsets(service, given.host, given.spec.virtual_service.routes) if service else set()
+    names = given.spec.virtual_service.routes
+    live = vs.live_subsets(service, given.host, names) if service else set()
+    if service and len(live) > 1:
+        # A pin by a match says nothing about the version that everybody else gets.
+        live = vs.live_subsets(service, given.host, names, unmatched=True) or live
     if not live or live == {""}:
         return None
     rule = rule_of(given)

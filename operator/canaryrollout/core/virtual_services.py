@@ -86,11 +86,14 @@ def subset_of(entry: Entry) -> str:
     return str(entry.get("destination", {}).get("subset") or "")
 
 
-def live_subsets(virtual_service: Raw, host: ServiceHost, names: tuple[str, ...] | None = None) -> set[str]:
-    """Every subset ("" for the plain host) that gets traffic of the service in some route (of those names; None: in any)."""
+def live_subsets(virtual_service: Raw, host: ServiceHost, names: tuple[str, ...] | None = None, *, unmatched: bool = False) -> set[str]:
+    """Every subset ("" for the plain host) that gets traffic of the service in some route (of those names; None: in any).
+
+    `unmatched`: only in routes that take whatever request comes to them.
+    """
     live = set()
     for route in http_routes(virtual_service):
-        if names is not None and route.get("name") not in names:
+        if (names is not None and route.get("name") not in names) or (unmatched and route.get("match")):
             continue
         entries = list(route.get("route") or [])
         live |= {subset_of(entry) for _, entry in service_entries(virtual_service, route, host) if weight_of(entry, entries) > 0}

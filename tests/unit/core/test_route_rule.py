@@ -222,6 +222,24 @@ def test_a_live_split_is_refused_until_stable_is_named() -> None:
     assert "spec.stableVersion" in world.parsed.message
 
 
+def test_a_pin_by_a_match_does_not_hide_which_version_everybody_else_gets() -> None:
+    testers = {"name": "testers", "match": [{"headers": {"x-tester": {"exact": "yes"}}}], "route": [destination("v2")]}
+    world = World().add(virtual_service([testers, {"name": "web", "route": [destination("v1")]}]), destination_rule("v1", "v2"))
+    world.versions["v2"] = pods("v2")
+    world.run_to(Phase.STABLE)
+    assert world.parsed.stable_version == "v1"
+    assert world.writes == [], "the pin stays as it is"
+
+
+def test_routes_that_all_have_a_match_are_refused_where_they_disagree() -> None:
+    matched = [
+        {"match": [{"uri": {"prefix": f"/{version}"}}], "route": [destination(version)], "name": version} for version in ("v1", "v2")
+    ]
+    world = World().add(virtual_service(matched), destination_rule("v1", "v2"))
+    world.versions["v2"] = pods("v2")
+    assert refused(world) == "StableUnknown"
+
+
 def test_a_named_stable_gets_the_canarys_share_before_the_first_step() -> None:
     world = World(spec={"service": "reviews", "version": "v2", "stableVersion": "v1"}).add(
         virtual_service([{"route": [destination("v1", 90), destination("v2", 10)]}]), destination_rule("v1", "v2")
