@@ -40,6 +40,8 @@ class RolloutView:
     """Counted from 1; 0 while no step is under way."""
     evidence: Mapping[str, float]
     """Evidence by test; what the numbers mean is the analysis' matter."""
+    given_way: str = ""
+    """Why the operator leaves the routing to others (DriftConflict, TakenOver); empty: it does not."""
 
 
 class Metrics:
@@ -55,6 +57,16 @@ class Metrics:
         self._phase = Gauge("canaryrollout_phase", "1 for the phase that a CanaryRollout is in.", (*_ROLLOUT, "phase"), registry=registry)
         self._weight = Gauge("canaryrollout_weight", "Percent of traffic intended for the version on trial.", _ROLLOUT, registry=registry)
         self._step = Gauge("canaryrollout_step", "The step under way, counted from 1; 0 while none is.", _ROLLOUT, registry=registry)
+        self._given_way = Gauge(
+            "canaryrollout_given_way",
+            "1 while the operator leaves the routing to others, by reason (DriftConflict, TakenOver).",
+            (*_ROLLOUT, "reason"),
+            registry=registry,
+        )
+        # Not by who did it: a field manager may be any text, and each would be a series for ever.
+        self.foreign_changes = Counter(
+            "canaryrollout_foreign_changes", "Changes of the operator's weights or subsets by others.", _ROLLOUT, registry=registry
+        )
         self._evidence = Gauge("canaryrollout_analysis_evidence", "Evidence by test.", (*_ROLLOUT, "test"), registry=registry)
         self.duration = Histogram(
             "canaryrollout_duration_seconds",
@@ -94,6 +106,9 @@ class Metrics:
         self._phase.labels(namespace, name, view.phase).set(1)
         self._weight.labels(namespace, name).set(view.weight)
         self._step.labels(namespace, name).set(view.step)
+        self.foreign_changes.labels(namespace, name)  # from 0 on: increase() does not see the first change otherwise
+        if view.given_way:
+            self._given_way.labels(namespace, name, view.given_way).set(1)
         for test, value in view.evidence.items():
             self._evidence.labels(namespace, name, test).set(value)
 
@@ -105,6 +120,7 @@ class Metrics:
         self._remove_stale(namespace, name, view, None)
         self._weight.remove(namespace, name)
         self._step.remove(namespace, name)
+        self.foreign_changes.remove(namespace, name)
 
     def _remove_stale(self, namespace: str, name: str, before: RolloutView, after: RolloutView | None) -> None:
         info = (before.service, before.version, before.stable_version)
@@ -112,6 +128,8 @@ class Metrics:
             self._info.remove(namespace, name, *info)
         if after is None or before.phase != after.phase:
             self._phase.remove(namespace, name, before.phase)
+        if before.given_way and (after is None or before.given_way != after.given_way):
+            self._given_way.remove(namespace, name, before.given_way)
         for test in before.evidence.keys() - (after.evidence.keys() if after else set()):
             self._evidence.remove(namespace, name, test)
 

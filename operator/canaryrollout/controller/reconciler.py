@@ -15,6 +15,8 @@ from canaryrollout.controller.observe import Observer
 from canaryrollout.controller.subject import Object, Subject, parse
 from canaryrollout.core.conditions import refuse
 from canaryrollout.core.decision import CreateObject, Decision, EmitEvent, PatchObject
+from canaryrollout.core.drift import noticed
+from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER
 from canaryrollout.core.machine import MachineSettings, decide, decide_again
 from canaryrollout.core.observation import limits
 from canaryrollout.core.snapshot import WRITE_REFUSED, Problem, Snapshot
@@ -131,8 +133,11 @@ class Reconciler:
                 weight=after.weight,
                 step=rollout.step.index + 1 if rollout and rollout.step else 0,
                 evidence=_evidence(spec, after, snapshot),
+                given_way=_given_way(after),
             ),
         )
+        if noticed(before.drift, after.drift):
+            self._metrics.foreign_changes.labels(key.namespace, key.name).inc()
         if before.phase is after.phase:
             return
         log.info("phase", before=before.phase.value, after=after.phase.value, step=after.step, weight=after.weight, message=after.message)
@@ -155,6 +160,12 @@ def _unread(subject: Subject) -> tuple[EmitEvent, ...]:
     told = any(subject.problem is not None and condition.reason == subject.problem.reason for condition in subject.status.conditions)
     found = (subject.lost, None if told else subject.problem)
     return tuple(EmitEvent(problem.reason, problem.message, warning=True) for problem in found if problem is not None)
+
+
+def _given_way(status: CanaryRolloutStatus) -> str:
+    """Why the routing is left to others; after a rollback the same reason only says why it was."""
+    reason = next((condition.reason for condition in status.conditions if condition.type == "Ready"), "")
+    return reason if reason in (DRIFT_CONFLICT, TAKEN_OVER) and status.phase is not Phase.ROLLED_BACK else ""
 
 
 def _evidence(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapshot) -> dict[str, float]:

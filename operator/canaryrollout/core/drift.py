@@ -34,6 +34,11 @@ def recent(state: DriftState, now: float) -> int:
     return sum(1 for time in state.times if time > now - WINDOW_SECONDS)
 
 
+def noticed(before: DriftState | None, after: DriftState | None) -> bool:
+    """Whether the second state, of the next pass, knows of a foreign change that the first does not."""
+    return after is not None and bool(after.times) and after.times != (before.times if before is not None else ())
+
+
 def flapping(state: DriftState | None, now: float) -> bool:
     """Whether somebody insists: as many changes within the window as are borne, the last one not put right yet."""
     return state is not None and bool(state.changed) and recent(state, now) >= DRIFT_LIMIT

@@ -34,7 +34,7 @@ def watched(context: Context, managers: Collection[str]) -> CanaryRolloutStatus:
         after = drift.followed(before, plan.wanted, look)
     else:
         return status
-    if after is not None and after.manager in managers and after.times != (before.times if before is not None else ()):
+    if after is not None and after.manager in managers and drift.noticed(before, after):
         after = after.model_copy(update={"taken_over": after.author})
         return status.model_copy(update={"drift": after, **handled(context, resume=True)})
     return status if after == before else status.model_copy(update={"drift": after})

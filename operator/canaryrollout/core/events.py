@@ -4,7 +4,7 @@ from canaryrollout.api.drift import DRIFT_LIMIT
 from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase
 from canaryrollout.core import undoing
 from canaryrollout.core.decision import EmitEvent
-from canaryrollout.core.drift import recent
+from canaryrollout.core.drift import noticed, recent
 from canaryrollout.core.drift_wording import drifted
 from canaryrollout.core.preflight.chain import KINDS
 
@@ -57,8 +57,8 @@ def _read(status: CanaryRolloutStatus) -> str:
 
 def drift_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:
     """A foreign change. Of a manager that insists the first ones are told one by one, then it is only named once more."""
-    drift, known = after.drift, before.drift.times if before.drift is not None else ()
-    if drift is None or after.routing is None or not drift.times or drift.times == known:
+    drift = after.drift
+    if drift is None or after.routing is None or not noticed(before.drift, drift):
         return ()
     now = drift.times[-1]
     key = f"insists: {drift.manager}" if recent(drift, now) >= DRIFT_LIMIT else f"at {now:.3f}"

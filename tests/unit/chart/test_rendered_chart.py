@@ -37,6 +37,7 @@ EVERYTHING: Object = {
         },
         "allowQueries": True,
     },
+    "takeoverManagers": ["kubectl-edit", "kubectl-patch"],
     "commonLabels": {"team": "mesh"},
     "imagePullSecrets": [{"name": "pull"}],
     "tolerations": [{"operator": "Exists"}],
@@ -153,6 +154,7 @@ def test_the_operator_understands_its_arguments(values: Object, monkeypatch: pyt
         assert loaded.prometheus.parameters == {"dedup": "true"}
         assert str(loaded.metrics.templates_file) == "/etc/canaryrollout/metrics/templates.yaml"
         assert loaded.metrics.allow_custom_queries
+        assert loaded.takeover_managers == ("kubectl-edit", "kubectl-patch")
         assert loaded.resync_interval == 60.0
     if values is BASIC_AUTH:
         assert loaded.prometheus.basic_auth_user == "operator"

@@ -32,6 +32,8 @@ def series(metrics: Metrics, name: str) -> list[str]:
         "canaryrollout_duration_seconds",
         "canaryrollout_rollbacks_total",
         "canaryrollout_analysis_evidence",
+        "canaryrollout_given_way",
+        "canaryrollout_foreign_changes_total",
         "canaryrollout_sync_seconds",
         "canaryrollout_reconcile_total",
         "canaryrollout_reconcile_errors_total",
@@ -64,9 +66,30 @@ def test_only_the_present_phase_version_and_tests_are_shown() -> None:
     assert series(metrics, "canaryrollout_analysis_evidence") == []
 
 
-def test_a_forgotten_rollout_leaves_no_gauges() -> None:
+def test_a_reason_to_leave_the_routing_alone_is_shown_while_it_holds() -> None:
+    metrics = Metrics()
+    for reason in ("DriftConflict", "TakenOver"):
+        metrics.show("bookinfo", "reviews", replace(VIEW, given_way=reason))
+        shown = f'canaryrollout_given_way{{name="reviews",namespace="bookinfo",reason="{reason}"}} 1.0'
+        assert series(metrics, "canaryrollout_given_way") == [shown]
+    metrics.show("bookinfo", "reviews", VIEW)
+    assert series(metrics, "canaryrollout_given_way") == []
+
+
+def test_foreign_changes_are_counted_from_zero_on() -> None:
+    """A counter that appears with its first change has not increased, as Prometheus sees it."""
     metrics = Metrics()
     metrics.show("bookinfo", "reviews", VIEW)
+    shown = 'canaryrollout_foreign_changes_total{name="reviews",namespace="bookinfo"}'
+    assert series(metrics, "canaryrollout_foreign_changes_total") == [f"{shown} 0.0"]
+    metrics.foreign_changes.labels("bookinfo", "reviews").inc()
+    metrics.show("bookinfo", "reviews", replace(VIEW, weight=50))
+    assert series(metrics, "canaryrollout_foreign_changes_total") == [f"{shown} 1.0"]
+
+
+def test_a_forgotten_rollout_leaves_no_gauges() -> None:
+    metrics = Metrics()
+    metrics.show("bookinfo", "reviews", replace(VIEW, given_way="TakenOver"))
     metrics.forget("bookinfo", "reviews")
     metrics.forget("bookinfo", "never-seen")
     assert 'name="reviews"' not in exposition(metrics)
