@@ -68,3 +68,8 @@ async def test_an_event_that_may_not_be_posted_holds_up_nothing(api: MemoryApi) 
     api.before = forbidden
     await record(api, EmitEvent("StepStarted", "5 %"))
     assert posted(api) == []
+
+
+async def test_a_note_cannot_steer_a_terminal(api: MemoryApi) -> None:
+    await record(api, EmitEvent("TakenOver", "taken over: \x1b[2J\x1b]8;;http://evil\x07click\r\nRolledBack", warning=True))
+    assert posted(api)[0]["note"] == "taken over: [2J ]8;;http://evil click RolledBack"

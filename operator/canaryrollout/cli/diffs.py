@@ -21,6 +21,15 @@ class _Dumper(yaml.SafeDumper):
         return super().increase_indent(flow, False)
 
 
+def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    """A text with line breaks stays on one line: none of its own may pass for a line of the diff, or of what reads it."""
+    quoted = '"' if value.splitlines() not in ([], [value]) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=quoted)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def as_yaml(item: Raw) -> str:
     """An object as people write it, its own order kept."""
     return yaml.dump(without_bookkeeping(item), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)

@@ -5,6 +5,8 @@ from typing import NoReturn
 
 import typer
 
+from canaryrollout.cli.visible import visible
+
 
 class Exit(IntEnum):
     """What a script can tell apart."""
@@ -28,5 +30,5 @@ class Exit(IntEnum):
 
 def fail(message: str, code: Exit = Exit.USAGE) -> NoReturn:
     """One line on standard error."""
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    typer.echo(f"error: {visible(' '.join(message.split()))}", err=True)
     raise typer.Exit(code)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from canaryrollout.cli.exits import Exit
 from canaryrollout.cli.view import View
+from canaryrollout.cli.visible import visible
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import Unavailable
 from canaryrollout.kube.resources import CANARYROLLOUTS
@@ -60,4 +61,4 @@ async def _patiently(kube: KubeClient, namespace: str, name: str, end: float | N
 
 def _line(view: View) -> str:
     step = f" {view.step} {view.weight} %" if view.step else ""
-    return f"{datetime.now(UTC):%H:%M:%S}Z {view.phase}{step}: {view.explanation}"
+    return visible(f"{datetime.now(UTC):%H:%M:%S}Z {view.phase}{step}: {view.explanation}")

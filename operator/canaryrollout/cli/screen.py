@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import typer
 
+from canaryrollout.cli.visible import visible
+
 _HARD_SPACE = "\N{NO-BREAK SPACE}"
 
 
@@ -49,12 +51,13 @@ class Screen:
                 console.print(Text(piece, style=line.style))
 
     def _pieces(self, line: Line) -> list[str]:
-        if self.width is None or len(line.text) <= self.width:
-            return [line.text]
+        text = visible(line.text)
+        if self.width is None or len(text) <= self.width:
+            return [text]
         if line.hang is None:
-            return [f"{line.text[: self.width - 1]}…" if line.cut else line.text]
+            return [f"{text[: self.width - 1]}…" if line.cut else text]
         width, indent = max(self.width, line.hang + 20), " " * line.hang
-        kept = line.text.replace(" %", _HARD_SPACE + "%")
+        kept = text.replace(" %", _HARD_SPACE + "%")
         pieces = textwrap.wrap(kept, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
         return [piece.replace(_HARD_SPACE, " ") for piece in pieces]
 
@@ -67,7 +70,7 @@ def screen(*, no_color: bool) -> Screen:
 
 def columns(head: Sequence[str], rows: Iterable[Sequence[str]], styles: Sequence[str] = ()) -> list[Line]:
     """A table, as kubectl prints one. `styles` are those of the rows."""
-    cells = [tuple(head), *(tuple(row) for row in rows)]
+    cells = [tuple(head), *(tuple(visible(text) for text in row) for row in rows)]
     widths = [max(len(row[index]) for row in cells) for index in range(len(head))]
     lines = ["   ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     return [Line(text, style, cut=True) for text, style in zip(lines, ("bold", *(styles or [""] * len(lines))), strict=False)]

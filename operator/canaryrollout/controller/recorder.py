@@ -7,6 +7,7 @@ import structlog
 
 from canaryrollout.controller.subject import Object
 from canaryrollout.core.decision import EmitEvent
+from canaryrollout.core.printable import shown
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import AlreadyExists, ApiError
 from canaryrollout.kube.resources import CANARYROLLOUTS, EVENTS
@@ -40,7 +41,7 @@ class Recorder:
             "action": event.reason,
             "reason": event.reason,
             "type": "Warning" if event.warning else "Normal",
-            "note": event.message.encode()[:NOTE_LIMIT].decode(errors="ignore"),
+            "note": shown(event.message).encode()[:NOTE_LIMIT].decode(errors="ignore"),
             "regarding": {
                 "apiVersion": CANARYROLLOUTS.api_version,
                 "kind": CANARYROLLOUTS.kind,

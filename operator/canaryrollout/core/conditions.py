@@ -10,6 +10,7 @@ from canaryrollout.core.context import COUNTED, Context
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER
 from canaryrollout.core.events import TRACES_GO
 from canaryrollout.core.guards import start_problem
+from canaryrollout.core.printable import shown
 from canaryrollout.core.snapshot import Problem
 from canaryrollout.core.sync_wording import envoys_read, lagging_summary
 from canaryrollout.core.transitions import failure_reason
@@ -38,7 +39,7 @@ def conclude(context: Context, verdict: Verdict) -> CanaryRolloutStatus:
     return status.model_copy(
         update={
             "observed_generation": context.snapshot.generation,
-            "message": ready[2][:4096],
+            "message": shown(ready[2])[:4096],
             "conditions": tuple(merged.values()),
             **_proxies(context),
         }
@@ -50,14 +51,15 @@ def refuse(status: CanaryRolloutStatus, problem: Problem, generation: int, now: 
     ready, reconciling, stalled = _stalled(problem.reason, problem.message)
     merged = _merge(status, {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled}, generation, now)
     return status.model_copy(
-        update={"conditions": tuple(merged.values()), "message": problem.message[:4096], "observed_generation": generation}
+        update={"conditions": tuple(merged.values()), "message": shown(problem.message)[:4096], "observed_generation": generation}
     )
 
 
 def _merge(status: CanaryRolloutStatus, states: Mapping[str, State], generation: int, now: float) -> dict[str, Condition]:
     """The conditions with new states; the transition time moves only when a status changes."""
     merged = {condition.type: condition for condition in status.conditions}
-    for name, (value, reason, message) in states.items():
+    for name, (value, reason, said) in states.items():
+        message = shown(said)[:4096]
         old = merged.get(name)
         if old is not None and (old.status, old.reason, old.message, old.observed_generation) == (value, reason, message, generation):
             continue
@@ -67,7 +69,7 @@ def _merge(status: CanaryRolloutStatus, states: Mapping[str, State], generation:
                 "type": name,
                 "status": value,
                 "reason": reason,
-                "message": message[:4096],
+                "message": message,
                 "last_transition_time": since,
                 "observed_generation": generation,
             }

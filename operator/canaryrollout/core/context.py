@@ -19,6 +19,7 @@ from canaryrollout.core.pins import rest_plan
 from canaryrollout.core.plan import MeshPlan, make_plan, named, target_of
 from canaryrollout.core.preflight.chain import examine, first_error, structural_problem
 from canaryrollout.core.preflight.inputs import Input
+from canaryrollout.core.printable import printable
 from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Raw, Snapshot, VersionPods
 from canaryrollout.core.verdict import Verdict, Wait, verdict
 
@@ -168,7 +169,8 @@ class Context:
             if value and value.lower() != "false":
                 who = annotator(item, TAKEOVER)
                 said = f" by {who}" if who is not None else ""
-                return f"annotation {TAKEOVER} of {kind} {name}{said}" + ("" if value.lower() == "true" else f": {value[:REQUEST_LIMIT]}")
+                why = "" if value.lower() == "true" else f": {printable(value)[:REQUEST_LIMIT]}"
+                return f"annotation {TAKEOVER} of {kind} {name}{said}{why}"
         return ""
 
     @property

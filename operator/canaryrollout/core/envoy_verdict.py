@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from canaryrollout.core.envoy_sample import Sample
+from canaryrollout.core.printable import printable
 from canaryrollout.core.snapshot import EnvoysRead, ProxyState, ProxyStatus, SyncReport
-from canaryrollout.core.sync import DETAIL_LIMIT, printable
+from canaryrollout.core.sync import DETAIL_LIMIT
 
 UNREAD = "acknowledged; its Envoy has not been read yet"
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from canaryrollout.api.status import NOTICES_LIMIT, CanaryRolloutStatus, Notice
 from canaryrollout.core.findings import Finding, Severity
+from canaryrollout.core.printable import shown
 from canaryrollout.core.snapshot import Problem
 
 
@@ -19,7 +20,7 @@ def noted(status: CanaryRolloutStatus, findings: Iterable[Finding]) -> CanaryRol
 def joined(known: tuple[Notice, ...], problems: Iterable[Problem]) -> tuple[Notice, ...]:
     """The notices with those of new reasons, as many as there is room for."""
     said = {notice.reason for notice in known}
-    fresh = (Notice(reason=problem.reason, message=problem.message[:1024]) for problem in problems if problem.reason not in said)
+    fresh = (Notice(reason=problem.reason, message=shown(problem.message)[:1024]) for problem in problems if problem.reason not in said)
     return (*known, *fresh)[:NOTICES_LIMIT]
 
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from canaryrollout.core.decision import Operation
+from canaryrollout.core.printable import printable
 from canaryrollout.core.snapshot import Raw
 
 MANAGER = "canaryrollout"
@@ -99,7 +100,7 @@ def _under(entry: Mapping[str, Any], *path: str) -> Mapping[str, Any]:
 
 
 def _author(entry: Mapping[str, Any]) -> Author:
-    return Author(str(entry["manager"])[:128], str(entry.get("operation") or ""), _seconds(entry.get("time")))
+    return Author(printable(str(entry["manager"]))[:128], printable(str(entry.get("operation") or ""))[:16], _seconds(entry.get("time")))
 
 
 def _seconds(value: object) -> float | None:

@@ -26,6 +26,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from canaryrollout.core.printable import printable
 from canaryrollout.core.snapshot import Expectation, ProxyState, ProxyStatus, SyncReport
 
 NONCE_UUID = 36
@@ -251,8 +252,3 @@ def nack_reason(error: str) -> str:
     """The reason in a NACK's text. Envoy puts it last, after a dump of the whole resource over many lines."""
     last = error.strip().rpartition("\n")[2]
     return printable(last.removeprefix(":") if last.startswith(":") else error)
-
-
-def printable(text: str) -> str:
-    """A proxy's text on one line, without control characters."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -9,6 +9,7 @@ from canaryrollout.core.context import REQUEST_LIMIT, RESUME, RETRY, Context
 from canaryrollout.core.evidence import EvidenceState, begin_step, resume_step
 from canaryrollout.core.guards import SHARED_FAILURE
 from canaryrollout.core.plan import named
+from canaryrollout.core.printable import shown
 from canaryrollout.core.snapshot import Problem
 from canaryrollout.core.sync_wording import sync_explanation, sync_reason
 from canaryrollout.core.verdict import Fail, Wait
@@ -23,7 +24,7 @@ def _rollout(context: Context) -> RolloutState:
 
 
 def _because(context: Context, reason: str, explanation: str, **more: object) -> CanaryRolloutStatus:
-    rollout = _rollout(context).model_copy(update={"reason": reason, "explanation": explanation[:2048]})
+    rollout = _rollout(context).model_copy(update={"reason": reason, "explanation": shown(explanation)[:2048]})
     return context.status.model_copy(update={"rollout": rollout, **more})
 
 

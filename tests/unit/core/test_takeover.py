@@ -156,3 +156,15 @@ def test_other_managers_do_not_take_over_and_at_rest_a_resume_puts_the_routes_ba
     assert (world.phase, world.split(), reasons(world)["Stalled"]) == (Phase.STABLE, {"v1": 100}, "TakenOver")
     world.annotations[RESUME] = "1"
     world.run(until=lambda w: w.phase is Phase.STABLE and sum(w.split().values()) == w.split().get("v2"), seconds=30)
+
+
+@pytest.mark.parametrize("holder", ["CanaryRollout", "VirtualService", "DestinationRule"])
+def test_what_people_write_into_the_annotation_cannot_steer_a_terminal(holder: str) -> None:
+    world = at_ten()
+    annotate(world, holder, "incident\n7\x1b]0;owned\x07 \u202etxt.exe\x9b2J")
+    world.run_to(Phase.PAUSED)
+    told = [condition.message for condition in world.parsed.conditions] + [world.parsed.message]
+    assert any("incident 7" in message for message in told)
+    assert all(message.isprintable() for message in told)
+    assert world.parsed.rollout is not None
+    assert world.parsed.rollout.explanation.isprintable()
