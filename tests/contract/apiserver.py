@@ -56,12 +56,16 @@ def wait_until(ready: Callable[[], bool], what: str, seconds: float = START_SECO
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nothing listens on now."""
+    """Loopback ports that nothing listens on now, below those that the kernel gives to outgoing connections of other tests."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        found: list[int] = []
+        while len(found) < count:
+            port = 10_000 + secrets.randbelow(20_000)
+            with contextlib.suppress(OSError):
+                one = stack.enter_context(socket.socket())
+                one.bind(("127.0.0.1", port))
+                found.append(port)
+        return found
 
 
 @contextlib.contextmanager

@@ -72,7 +72,7 @@ def test_defaults_are_filled_in(created: dict[str, Any]) -> None:
     assert [step["weight"] for step in spec["steps"]] == [5, 10, 25, 50, 100]
     assert spec["analysis"]["maxErrorRate"] == "1%"
     assert spec["analysis"]["maxP99Latency"] == "500ms"
-    assert spec["sync"] == {"timeout": "60s", "onTimeout": "rollback"}
+    assert spec["sync"] == {"verify": "acknowledged", "timeout": "60s", "onTimeout": "rollback"}
     assert spec["versionLabel"] == "version"
     assert "stableVersion" not in spec
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from apiserver import ApiServer, free_ports, wait_until
+from apiserver import ApiServer, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "without-istio"
@@ -32,10 +32,9 @@ def namespace(apiserver: ApiServer) -> str:
 @pytest.fixture
 def operator(apiserver: ApiServer, namespace: str, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """An operator process on that server."""
-    health, metrics = free_ports(2)
     command = [sys.executable, "-m", "canaryrollout", "operator", "--kubeconfig", str(apiserver.write_kubeconfig(tmp_path / "kubeconfig"))]
     command += ["--namespace", namespace, "--watch-namespaces", namespace, "--prometheus-url", "http://127.0.0.1:9"]
-    command += ["--server-health-port", str(health), "--server-metrics-port", str(metrics), "--server-address", "127.0.0.1"]
+    command += ["--server-health-port", "0", "--server-metrics-port", "0", "--server-address", "127.0.0.1"]
     with (tmp_path / "operator.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | {"PYTHONPATH": str(ROOT / "operator")})
     yield process
