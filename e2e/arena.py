@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -248,13 +249,15 @@ def operator_for(
 
 
 def _free_ports(count: int) -> list[int]:
-    import socket  # noqa: PLC0415 - only here
-
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
+    """Loopback ports that nothing listens on now, below those of proxies and of outgoing connections."""
+    with contextlib.ExitStack() as stack:
+        found: list[int] = []
+        while len(found) < count:
+            port = 11_000 + secrets.randbelow(3_000)
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                found.append(port)
+        return found
 
 
 @contextlib.contextmanager
