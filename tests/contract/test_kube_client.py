@@ -97,6 +97,19 @@ async def test_a_json_patch_whose_test_fails_is_told_from_one_with_a_bad_result(
     assert MANAGER in {entry["manager"] for entry in patched["metadata"]["managedFields"]}
 
 
+@pytest.mark.parametrize("text", ["größe", "a<b>&c", "\u2028 \u2029", 'quoted "a\\b"\n\t', "\b\f\x7f"])
+async def test_a_test_finds_its_text_whatever_letters_it_has(kube: KubeClient, namespace: str, text: str) -> None:
+    noted = {**service(), "metadata": {"name": "a", "annotations": {"note": text}}}
+    created = await kube.create(SERVICES, namespace, noted)
+    uid = {"op": "test", "path": "/metadata/uid", "value": created["metadata"]["uid"]}
+    found = {"op": "test", "path": "/metadata/annotations", "value": {"note": text}}
+    label = {"op": "add", "path": "/metadata/labels", "value": {"a": "b"}}
+    assert (await kube.json_patch(SERVICES, namespace, "a", [uid, found, label]))["metadata"]["labels"] == {"a": "b"}
+    assert (await kube.get(SERVICES, namespace, "a") or {})["metadata"]["annotations"] == {"note": text}
+    with pytest.raises(PreconditionFailed):
+        await kube.json_patch(SERVICES, namespace, "a", [uid, {**found, "value": {"note": text + "."}}, label])
+
+
 async def test_a_merge_patch_deletes_with_null_and_honours_the_resource_version(kube: KubeClient, namespace: str) -> None:
     created = await kube.create(SERVICES, namespace, {**service(), "metadata": {"name": "a", "labels": {"a": "b"}}})
     patched = await kube.merge_patch(SERVICES, namespace, "a", {"metadata": {"labels": {"a": None, "c": "d"}}})

@@ -9,7 +9,7 @@ from canaryrollout.controller.subject import Object
 from canaryrollout.core.decision import Action, CreateObject, EmitEvent, PatchObject, SetFinalizer
 from canaryrollout.core.ownership import MANAGER
 from canaryrollout.kube.client import KubeClient
-from canaryrollout.kube.errors import Conflict, NotFound, PreconditionFailed
+from canaryrollout.kube.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, VIRTUALSERVICES
 
 _RESOURCES = {"VirtualService": VIRTUALSERVICES, "DestinationRule": DESTINATIONRULES}
@@ -55,7 +55,13 @@ class Effects:
         log.info("created", kind=action.kind, name=action.name)
 
     async def _patch(self, raw: Object, action: PatchObject, replan: Replan) -> None:
-        done = await patch_fenced(self._kube, raw, _RESOURCES[action.kind], action, replan, manager=MANAGER)
+        try:
+            done = await patch_fenced(self._kube, raw, _RESOURCES[action.kind], action, replan, manager=MANAGER)
+        except (Conflict, PreconditionFailed, NotFound, Forbidden, Invalid) as error:
+            if action.needed:
+                raise
+            log.info("left as it is", kind=action.kind, name=action.name, error=str(error))
+            return
         log.info("patched", kind=done.kind, name=done.name, operations=len(done.operations))
 
     async def _finalizer(self, raw: Object, *, held: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase, ProxySummary
 from canaryrollout.core import adoption
 from canaryrollout.core.context import COUNTED, Context
-from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER
+from canaryrollout.core.drift_wording import DRIFT_CONFLICT, DRIFTED, TAKEN_OVER, strayed
 from canaryrollout.core.events import TRACES_GO
 from canaryrollout.core.guards import start_problem
 from canaryrollout.core.printable import shown
@@ -111,14 +111,27 @@ def _progress(context: Context, problem: Problem | None) -> tuple[State, State, 
         return _stalled(DRIFT_CONFLICT, rollout.explanation)
     if status.phase in (Phase.PENDING, Phase.STABLE) and problem is not None:
         return _stalled(problem.reason, problem.message)
-    if status.phase is Phase.STABLE and context.spec.version == status.stable_version:
+    drifted = status.drift if status.phase is Phase.STABLE and status.drift is not None and status.drift.changed else None
+    if status.phase is Phase.STABLE and context.spec.version == status.stable_version and drifted is None:
         message = f"version {status.stable_version} serves all traffic"
         return ("True", "Stable", message), ("False", "Stable", message), ("False", "Stable", "")
     if status.phase is Phase.PAUSED and rollout is not None and rollout.reason == TAKEN_OVER:
         return ("False", TAKEN_OVER, rollout.explanation), ("True", TAKEN_OVER, rollout.explanation), ("False", "Progressing", "")
-    message = _activity(context, problem)
-    reason = problem.reason if problem is not None else status.phase.value
+    if drifted is not None:
+        reason, message = DRIFTED, strayed(drifted, status.stable_version, _put_right(context))
+    else:
+        message = _activity(context, problem)
+        reason = problem.reason if problem is not None else status.phase.value
     return ("False", reason, message), ("True", reason, message), ("False", "Progressing", "")
+
+
+def _put_right(context: Context) -> str:
+    """When routes that go elsewhere at rest are written again (core.drift_rules.drifted_at_rest)."""
+    if context.snapshot.problems:
+        return f"when this is mended: {context.snapshot.problems[0].message}"
+    if context.stable.ready == 0:
+        return f"when version {context.status.stable_version} has a ready endpoint of Service {context.spec.service!r} again"
+    return "within seconds"
 
 
 def _stalled(reason: str, message: str) -> tuple[State, State, State]:
@@ -168,11 +181,12 @@ def _sync(context: Context) -> State | None:
     sync, plan = context.snapshot.sync, context.plan
     if plan is not None and plan.pending:
         return "False", "WritePending", lagging_summary(context)
-    if sync is None or plan is None:
+    stopped = context.status.drift is not None and context.status.drift.stopped
+    if sync is None or (plan is None and (stopped or not sync.in_sync)):
         return None
     if sync.problem is not None:
         return "Unknown", sync.problem.reason, sync.problem.message
-    if sync.in_sync and context.settled:
+    if sync.in_sync and (plan is None or context.settled):  # without a plan: the proof with which the phase has come to rest
         told = f"{len(sync.proxies)} of {len(sync.proxies)} proxies acknowledged the configuration"
         return ("True", "Acknowledged", told) if sync.envoys is None else ("True", "Verified", f"{told}; {envoys_read(sync.envoys)}")
     reason = next((f"Proxy{proxy.state.value}" for proxy in sync.lagging), "NotGenerated")

@@ -285,17 +285,16 @@ class Context:
     def waiting_since(self) -> float:
         """API time from which the proxies are waited for, as far as anybody was there to ask them.
 
-        Preparing may rest for long on a proof that it has (no endpoints yet, paused): there the wait starts when it is lost.
+        Preparing may rest for long on a proof that it has (no endpoints yet, paused): there the wait starts when it is lost. So it
+        does where there is no rollout: adopting, and undoing what the operator left at rest.
         """
         rollout, now, drift = self.status.rollout, self.snapshot.now, self.status.drift
-        if rollout is None:
-            return now
         held = drift.next_attempt if drift is not None and drift.next_attempt is not None else 0.0
-        since = max(rollout.phase_since, self.snapshot.watched_since, held)
+        since = max(rollout.phase_since if rollout is not None else 0.0, self.snapshot.watched_since, held)
         proof = next((c for c in self.status.conditions if c.type == "ProxiesSynced"), None)
-        if self.status.phase is not Phase.PREPARING or proof is None:
+        if rollout is not None and (self.status.phase is not Phase.PREPARING or proof is None):
             return since
-        return now if proof.status == "True" else max(since, proof.last_transition_time)
+        return now if proof is None or proof.status == "True" else max(since, proof.last_transition_time)
 
 
 def _doubts(poll: Poll | PollFailure | None) -> tuple[Problem, ...]:

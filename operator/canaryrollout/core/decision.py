@@ -27,6 +27,8 @@ class PatchObject:
     kind: MeshKind
     name: str
     operations: tuple[Operation, ...]
+    needed: bool = True
+    """Whether what comes after it has to wait for it. Not so for a courtesy, which may be refused for ever."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from canaryrollout.core.drift import WINDOW_SECONDS, recent
 
 DRIFT_CONFLICT = "DriftConflict"
 """Reason of a stop because somebody else insists on other weights or subsets."""
+DRIFTED = "Drifted"
+"""Reason of a wait at rest because routes that were left on stable go elsewhere."""
 TAKEN_OVER = "TakenOver"
 """Reason of a pause because people have taken the routing over."""
 
@@ -25,6 +27,11 @@ def drifted(drift: DriftState, routing: Routing, now: float) -> str:
 def waiting(drift: DriftState, now: float) -> str:
     """While the operator holds back."""
     return f"changed by {_who(drift)}; written again in {max(0.0, (drift.next_attempt or now) - now):.0f} s"
+
+
+def strayed(drift: DriftState, stable: str, until: str) -> str:
+    """At rest, while routes that were left on stable go elsewhere and nothing can be done about it yet."""
+    return f"{_who(drift)} sent routes elsewhere that were left on version {stable}: to be put right {until}"
 
 
 def conflict(drift: DriftState, routing: Routing, now: float, state: str) -> str:

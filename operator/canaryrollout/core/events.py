@@ -85,6 +85,8 @@ def _arrivals(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[
     if after.phase is Phase.ROLLED_BACK and after.rollout is not None:
         text = f"all proxies are back on {after.stable_version}; {after.rollout.explanation}"
         return (EmitEvent("RolledBack", text, warning=True),)
+    if before.phase is Phase.ADOPTING and after.drift is not None and after.drift.stopped:
+        return ()  # nothing was proved, and the condition Stalled says why
     if before.phase is Phase.ADOPTING:
         return (EmitEvent("Adopted", f"all proxies serve version {after.stable_version}"),)
     if before.phase is Phase.PROMOTING:

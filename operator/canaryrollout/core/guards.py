@@ -34,7 +34,7 @@ def deleted(context: Context) -> bool:
 
 def deleted_at_rest(context: Context) -> bool:
     """As above, with something of the operator's left to take out, and nobody whom that would give requests to."""
-    return context.snapshot.deleting and context.undoable
+    return context.snapshot.deleting and context.undoable and context.snapshot.observed_mesh
 
 
 def adoptable(context: Context) -> bool:

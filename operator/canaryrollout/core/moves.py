@@ -80,8 +80,8 @@ def _releases(context: Context) -> tuple[PatchObject, ...]:
         return ()
     service, rule = named(mesh.virtual_services, routing.virtual_service), named(mesh.destination_rules, routing.destination_rule)
     released = (
-        PatchObject("VirtualService", routing.virtual_service, tuple(ownership.release(service))),
-        PatchObject("DestinationRule", routing.destination_rule, tuple(ownership.release(rule))),
+        PatchObject("VirtualService", routing.virtual_service, tuple(ownership.release(service)), needed=False),
+        PatchObject("DestinationRule", routing.destination_rule, tuple(ownership.release(rule)), needed=False),
     )
     return tuple(patch for patch in released if patch.operations)
 
@@ -103,7 +103,7 @@ def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool)
     if status.phase in COUNTED:
         due = context.snapshot.poll_due
         waits.append(settings.poll_interval if due is None else min(due, settings.poll_interval))
-    if status.phase in (Phase.PENDING, Phase.STABLE) and _stuck(context):
+    if (status.phase in (Phase.PENDING, Phase.STABLE) and _stuck(context)) or (context.snapshot.deleting and context.undoable):
         waits.append(settings.retry_interval)
     return min(waits) if waits else None
 

@@ -23,7 +23,9 @@ def owes(spec: CanaryRolloutSpec, status: CanaryRolloutStatus) -> bool:
 
 
 def alone(status: CanaryRolloutStatus, snapshot: Snapshot) -> bool:
-    """Whether no version but stable has pods."""
+    """Whether no version but stable is known to have pods. Without the Service nobody knows: it may come back before they go."""
+    if not snapshot.observed_endpoints:
+        return False
     stable = status.rollout.stable if status.rollout is not None else status.stable_version
     return all(version == stable or pods.total == 0 for version, pods in snapshot.versions.items())
 
@@ -37,7 +39,10 @@ def left_behind(status: CanaryRolloutStatus) -> str:
     """What stays where another version has pods."""
     routing = status.routing
     named = f"subset {routing.stable_subset!r}" if routing is not None else "its subset"
-    return f"the routes stay at {named} (version {status.stable_version}), for another version has pods that would get requests otherwise"
+    return (
+        f"the routes stay at {named} (version {status.stable_version}), for another version has "
+        "pods that would get requests otherwise, or may have, while the Service is not there"
+    )
 
 
 def remembered(routing: Routing, records: tuple[RouteRecord, ...], keys: list[str]) -> Routing:

@@ -25,6 +25,7 @@ from canaryrollout.kube.config import load_configuration
 from canaryrollout.kube.errors import ApiError, NotFound, Unavailable, api_error
 from canaryrollout.kube.patches import comparable
 from canaryrollout.kube.resources import SERVICEACCOUNTS, Resource
+from canaryrollout.kube.text import go_json
 
 _JSON = "application/json"
 _JSON_PATCH = "application/json-patch+json"
@@ -166,9 +167,7 @@ class KubeClient:
         """A WebSocket to a streaming subresource. The caller bounds the time; what it raises in the meantime passes through."""
         url = f"{self._api.configuration.host}{path}?{urlencode(query)}"
         headers = {"User-Agent": self._user_agent}
-        transport = self._api.rest_client
-        if transport.pool_manager is None:
-            transport.pool_manager = transport._create_pool_manager()
+        transport = self._pool()
         try:
             await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
             socket = await transport.pool_manager.ws_connect(
@@ -212,9 +211,11 @@ class KubeClient:
             async with asyncio.timeout(self._timeout):
                 await self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
                 sent = time.monotonic()
-                answer = await self._api.rest_client.request(
-                    method, url, headers=headers, body=body, _request_timeout=aiohttp.ClientTimeout(total=self._timeout)
-                )
+                if content_type == _JSON_PATCH:
+                    answer = await self._send_text(method, url, headers, go_json(body))
+                else:
+                    timeout = aiohttp.ClientTimeout(total=self._timeout)
+                    answer = await self._api.rest_client.request(method, url, headers=headers, body=body, _request_timeout=timeout)
                 data = await answer.read()
         except TimeoutError as error:
             raise Unavailable(0, "Timeout", f"{method} {path}: no answer within {self._timeout:g} s") from error
@@ -223,3 +224,24 @@ class KubeClient:
         if "Date" in answer.headers:
             self._clock.observe(answer.headers["Date"], sent)
         return answer.status, answer.headers, data
+
+    async def _send_text(self, method: str, url: str, headers: Mapping[str, str], text: str) -> Any:
+        """A request with a body of our own spelling, which the transport would write in its own."""
+        transport = self._pool()
+        return await transport.pool_manager.request(
+            method,
+            url,
+            headers=headers,
+            data=text.encode(errors="backslashreplace"),
+            timeout=aiohttp.ClientTimeout(total=self._timeout),
+            proxy=transport.proxy,
+            proxy_headers=transport.proxy_headers,
+            server_hostname=self._api.configuration.tls_server_name,
+        )
+
+    def _pool(self) -> Any:
+        """The transport, with its connections."""
+        transport = self._api.rest_client
+        if transport.pool_manager is None:
+            transport.pool_manager = transport._create_pool_manager()
+        return transport

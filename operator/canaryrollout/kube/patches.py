@@ -13,8 +13,8 @@ def comparable(operations: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any
     """The operations without tests that would fail although the value is there.
 
     API servers (seen on 1.36, gopkg.in/evanphx/json-patch.v4 `lazyNode.equal`) compare strings as they are escaped in the two JSON
-    texts: theirs has < > & as \\u003c \\u003e \\u0026 and other letters as they are, Python's the other way round. Such a test is left
-    out where one of the resourceVersion, which implies it, is in the same patch; else nothing is.
+    texts. The client writes them as Go does (kube.text), but whoever stands in between, or another encoder, may not. So such a test
+    is left out where one of the resourceVersion, which implies it, is in the same patch; else nothing is.
     """
     if not any(operation["op"] == "test" and operation["path"] == _VERSION for operation in operations):
         return list(operations)

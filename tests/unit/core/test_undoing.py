@@ -182,3 +182,19 @@ def test_a_crash_while_undoing_is_made_good_by_the_next_pass(crash: int) -> None
         if world.gone:
             break
     assert specs(world if world.gone else deleted(world)) == before
+
+
+def test_while_the_service_is_away_nobody_knows_whose_pods_a_plain_host_would_mean() -> None:
+    world = undoing().add(plain(), other_destination_rule()).run_to(Phase.STABLE)
+    world.service_exists, world.versions = False, {}
+    assert deleted(world).split() == {"v1": 100}, "once it is back, pods of other versions may be there"
+
+
+def test_what_cannot_be_read_at_deletion_is_waited_for_and_taken_out_then() -> None:
+    world = undoing().add(plain(), other_destination_rule())
+    before = copy.deepcopy(specs(world))
+    world.run_to(Phase.STABLE)
+    world.mesh_readable, world.deleting = False, True
+    assert world.step().requeue_after is not None, "no event tells that it can be read again"
+    world.mesh_readable = True
+    assert specs(deleted(world)) == before

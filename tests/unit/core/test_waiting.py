@@ -67,3 +67,24 @@ def test_a_write_that_is_undone_each_time_is_not_repeated_without_a_pause() -> N
     assert len(world.writes) - writes < 10
     assert world.parsed.rollout is not None
     assert world.parsed.rollout.reason == "DriftConflict"
+
+
+def test_a_proof_that_does_not_come_is_asked_for_more_and_more_slowly_without_a_rollout_too() -> None:
+    world = World(lagging=LATE).run_to(Phase.ADOPTING)
+    first = world.step().requeue_after or 0.0
+    for _ in range(60):
+        last = world.step().requeue_after or 0.0
+        world.now += 1
+    assert world.phase is Phase.ADOPTING
+    assert first < 1 < last
+
+
+def test_at_rest_the_proof_with_which_it_began_is_what_is_told() -> None:
+    world = adopted()
+    assert synced(world) == "True"
+    world.release("v2").run(until=lambda w: w.parsed.stable_version == "v2")
+    assert synced(world) == "True"
+    world.release("v3").run_to(Phase.ANALYSING)
+    world.error_rate = {"v3": 0.5}
+    world.run_to(Phase.ROLLED_BACK)
+    assert synced(world) == "True"
