@@ -122,7 +122,8 @@ def chart_page() -> str:
         "The operator never deletes an object and never reads a Secret. In Istio's root namespace it may read pods and issue tokens for "
         "one\nServiceAccount that has no rights, to which istiod answers which proxies have acknowledged a change. For preflight it "
         "may read, never write,\nGateways, ServiceEntries, Sidecars, EnvoyFilters, PeerAuthentications and, in the root namespace, the "
-        "ConfigMap `istio`.\n\n"
+        "ConfigMap `istio`; there and in\n`proxyNamespaces` also VirtualServices, DestinationRules and Services. "
+        "Only `istio.verifyEnvoys` lets it reach into pods.\n\n"
         "`crds.keep` keeps the CustomResourceDefinition, and every CanaryRollout, when the release is uninstalled. "
         "With `watchNamespaces`\nthe operator gets Roles in those namespaces instead of a ClusterRole.\n\n## Values"
     )

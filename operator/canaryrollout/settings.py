@@ -165,7 +165,7 @@ class Settings(Group):
         default=(), description="Namespaces whose CanaryRollouts are served; all when empty."
     )
     proxy_namespaces: Annotated[tuple[Name, ...], BeforeValidator(_split_list)] = Field(
-        default=(), description="With watched namespaces: further ones in which callers or gateways run, whose pods may be read."
+        default=(), description="With watched namespaces: further ones with callers or gateways, whose pods and Istio objects may be read."
     )
     identity: Annotated[str, Field(min_length=1, max_length=253)] = Field(
         description="Name of this process in the Lease; POD_NAME by default, else one of its own."

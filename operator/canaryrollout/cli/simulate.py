@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from canaryrollout.cli.visible import visible
+
 if TYPE_CHECKING:
     from canaryrollout.api.spec import CanaryRolloutSpec
     from canaryrollout.simulate.many import Run
@@ -95,7 +97,7 @@ def _refusing() -> Iterator[None]:
 
 def refuse(message: str) -> NoReturn:
     """One line on standard error, exit code 2."""
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {visible(message)}", err=True)
     raise typer.Exit(2)
 
 
