@@ -1,0 +1,67 @@
+"""The alerts about others who write the routes: the operator's own metrics, scraped by a real Prometheus, asked with the chart's rules."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from apiserver import free_ports, running, wait_until
+from canaryrollout.telemetry import Metrics, RolloutView
+from chartkit import render
+from localmesh.binaries import ensure
+from prometheus_client import start_http_server
+
+CHANGES = 20
+"""More than the few that increase() makes of a short history."""
+
+
+@pytest.fixture
+def operator() -> Metrics:
+    """Five rollouts, of which two have given way; nothing has been changed yet."""
+    metrics = Metrics()
+    given_way = {"quiet": "", "edited-once": "", "fought-over": "", "conflict": "DriftConflict", "taken": "TakenOver"}
+    for name, reason in given_way.items():
+        metrics.show("shop", name, RolloutView("reviews", "v2", "v1", "Stable", 0, 0, {}, reason))
+    return metrics
+
+
+@pytest.fixture
+def prometheus(operator: Metrics, tmp_path: Path) -> Iterator[str]:
+    """The URL of a Prometheus that scrapes it."""
+    scraped, own = free_ports(2)
+    server, thread = start_http_server(scraped, "127.0.0.1", operator.registry)
+    targets = [{"job_name": "operator", "static_configs": [{"targets": [f"127.0.0.1:{scraped}"]}]}]
+    (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": targets}))
+    command = [
+        str(ensure(["prometheus"])["prometheus"]),
+        f"--config.file={tmp_path / 'prometheus.yaml'}",
+        f"--storage.tsdb.path={tmp_path / 'data'}",
+        f"--web.listen-address=127.0.0.1:{own}",
+    ]
+    url = f"http://127.0.0.1:{own}"
+    try:
+        with running(command, tmp_path / "prometheus.log"):
+            wait_until(lambda: requests.get(f"{url}/-/ready", timeout=5).ok, "Prometheus is not ready")
+            yield url
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_an_alert_names_those_that_are_fought_over_or_given_up_and_no_others(operator: Metrics, prometheus: str) -> None:
+    (rule,) = [found for found in render({"metrics": {"prometheusRule": {"enabled": True}}}) if found["kind"] == "PrometheusRule"]
+    expressions = {found["alert"]: found["expr"] for found in rule["spec"]["groups"][0]["rules"]}
+
+    def named(query: str) -> set[str]:
+        answer = requests.get(f"{prometheus}/api/v1/query", params={"query": query}, timeout=10).json()
+        return {found["metric"]["name"] for found in answer["data"]["result"]}
+
+    wait_until(lambda: "quiet" in named("canaryrollout_foreign_changes_total == 0"), "nothing has been scraped")
+    operator.foreign_changes.labels("shop", "edited-once").inc()
+    operator.foreign_changes.labels("shop", "fought-over").inc(CHANGES)
+    wait_until(lambda: "fought-over" in named(f"canaryrollout_foreign_changes_total == {CHANGES}"), "the changes have not been scraped")
+    wait_until(lambda: "fought-over" in named(expressions["CanaryRolloutDriftConflict"]), "no alert about changes all the time")
+    assert named(expressions["CanaryRolloutDriftConflict"]) == {"fought-over", "conflict"}
+    assert named(expressions["CanaryRolloutPausedTooLong"]) == {"taken"}
