@@ -49,6 +49,9 @@ AT_REST = frozenset({Phase.STABLE, Phase.ROLLED_BACK})
 PROVING = frozenset(WRITING - {Phase.ANALYSING, Phase.PAUSED})
 """Phases that wait for the proxies."""
 
+CLEANUP_SECONDS = 60.0
+"""So long what routes do not need any more is taken out of a DestinationRule again and again."""
+
 EXAMINED = frozenset({Phase.PREPARING, Phase.SHIFTING, Phase.ANALYSING, Phase.PAUSED})
 """Phases of a rollout in which another step may follow, so that everything of preflight has to hold."""
 
@@ -215,8 +218,22 @@ class Context:
 
     @property
     def converged(self) -> bool:
-        """Settled, and what had to wait for the proof is cleaned up too."""
-        return self.settled and self.plan is not None and self.plan.cleanup is None
+        """Settled, and what had to wait for the proof is cleaned up too, as far as others let it."""
+        return self.settled and self.plan is not None and (self.plan.cleanup is None or self.cleaned_in_vain)
+
+    @property
+    def cleaned_in_vain(self) -> bool:
+        """Whether somebody puts back, or refuses, what is cleaned up since long ago: no route needs it any more, so it may stay."""
+        if not self.settled or self.plan is None or self.plan.cleanup is None:
+            return False
+        return self.snapshot.now - self._settled_since >= CLEANUP_SECONDS
+
+    @property
+    def _settled_since(self) -> float:
+        """API time since which this phase has had its proof, as far as anybody looked; now while it has not been told yet."""
+        told = {c.type: c.last_transition_time for c in self.status.conditions if c.status == "True"}
+        began = self.status.rollout.phase_since if self.status.rollout is not None else told.get("Reconciling", self.snapshot.now)
+        return max(began, told.get("ProxiesSynced", self.snapshot.now), self.snapshot.watched_since)
 
     @property
     def drifted(self) -> bool:
@@ -294,6 +311,8 @@ class Context:
         proof = next((c for c in self.status.conditions if c.type == "ProxiesSynced"), None)
         if rollout is not None and (self.status.phase is not Phase.PREPARING or proof is None):
             return since
+        if rollout is None and self.settled:
+            return self._settled_since
         return now if proof is None or proof.status == "True" else max(since, proof.last_transition_time)
 
 

@@ -1,7 +1,7 @@
 """Kubernetes Events of a pass: one per transition worth a person's attention, with its numbers."""
 
 from canaryrollout.api.drift import DRIFT_LIMIT
-from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase
+from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase, Routing
 from canaryrollout.core import undoing
 from canaryrollout.core.decision import EmitEvent
 from canaryrollout.core.drift import noticed, recent
@@ -68,6 +68,15 @@ def drift_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tup
 def left_behind(status: CanaryRolloutStatus) -> EmitEvent:
     """What a deleted object with deletionPolicy Undo could not take with it."""
     return EmitEvent("LeftNarrowed", f"deleted: {undoing.left_behind(status)}", warning=True)
+
+
+def not_cleaned_up(routing: Routing) -> EmitEvent:
+    """Of a phase that has ended all the same."""
+    message = (
+        f"DestinationRule {routing.destination_rule} still has a subset or a trafficPolicy of the trial: somebody puts it back each time, "
+        "or the write is refused. No route needs it, so it stays: take it out, and out of what applies the object, by hand"
+    )
+    return EmitEvent("LeftOver", message, warning=True)
 
 
 def forecast_events(before: CanaryRolloutStatus, after: CanaryRolloutStatus) -> tuple[EmitEvent, ...]:

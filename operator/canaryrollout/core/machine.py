@@ -16,7 +16,7 @@ from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.core import conditions, drift_rules, moves
 from canaryrollout.core import guards as when
 from canaryrollout.core import transitions as to
-from canaryrollout.core.context import Context
+from canaryrollout.core.context import AT_REST, Context
 from canaryrollout.core.decision import Decision, MeshWrite
 from canaryrollout.core.events import drift_events, forecast_events, transition_events
 from canaryrollout.core.hosts import ServiceHost
@@ -147,7 +147,14 @@ def decide(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snaps
         after = Context(spec, moved, snapshot, settings.cluster_domain, limits=limits(spec, moved, snapshot))
         after = after.at(drift_rules.aimed(after))
     final = noted(conditions.conclude(after, verdict=before.verdict), after.findings)
-    actions = (*moves.actions(after), *forecast_events(status, final), *transition_events(status, final), *drift_events(status, final))
+    left = moves.left_over(before) if rule is not None and after.status.phase in AT_REST else ()
+    actions = (
+        *moves.actions(after),
+        *left,
+        *forecast_events(status, final),
+        *transition_events(status, final),
+        *drift_events(status, final),
+    )
     return Decision(final, actions, moves.requeue_after(after, settings, moved=rule is not None))
 
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from canaryrollout.api.status import Phase
 from canaryrollout.core import drift, ownership
 from canaryrollout.core.context import AT_REST, COUNTED, OFF_BASELINE, PROVING, Context
-from canaryrollout.core.decision import Action, MeshWrite, PatchObject, SetFinalizer
+from canaryrollout.core.decision import Action, EmitEvent, MeshWrite, PatchObject, SetFinalizer
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT
-from canaryrollout.core.events import left_behind
+from canaryrollout.core.events import left_behind, not_cleaned_up
 from canaryrollout.core.plan import named
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ EAGER_SECONDS = 10.0
 def actions(context: Context) -> tuple[Action, ...]:
     """What to do now, in order: hold the finalizer before the mesh is touched, release it when nothing is left to restore."""
     if restored(context):
-        return (*_releases(context), SetFinalizer(held=False)) if context.snapshot.finalizer_held else ()
+        return (*left_over(context), *_releases(context), SetFinalizer(held=False)) if context.snapshot.finalizer_held else ()
     deleting, owed = context.snapshot.deleting, context.owes
     off_baseline = context.status.phase in OFF_BASELINE or (owed and (not deleting or context.undoable))
     held = context.snapshot.finalizer_held
@@ -32,6 +32,12 @@ def actions(context: Context) -> tuple[Action, ...]:
     if after and deleting and owed:
         after = (left_behind(context.status), *after)
     return (*before, *((write,) if write else ()), *after)
+
+
+def left_over(context: Context) -> tuple[EmitEvent, ...]:
+    """What to tell where a phase ends although something could not be cleaned up."""
+    routing = context.status.routing
+    return (not_cleaned_up(routing),) if context.cleaned_in_vain and routing is not None else ()
 
 
 def restored(context: Context) -> bool:

@@ -31,7 +31,7 @@ def lagging_summary(context: Context, limit: int = 5) -> str:
         rollout = context.status.rollout
         empty = context.status.stable_version if rollout is None or context.canary.ready else rollout.version
         return f"the weights are not written while version {empty} has no ready endpoint"
-    if context.plan is not None and context.plan.pending:
+    if context.plan is not None and (context.plan.pending or (context.settled and context.plan.cleanup is not None)):
         return _unwritten(context)
     sync = context.snapshot.sync
     if sync is None:
@@ -52,4 +52,8 @@ def _unwritten(context: Context) -> str:
     if drift is not None and drift.next_attempt is not None and drift.next_attempt > now:
         return waiting(drift, now)
     refusal = next((problem for problem in context.snapshot.problems if problem.reason == WRITE_REFUSED), None)
-    return refusal.message if refusal is not None else "the configuration is being written"
+    if refusal is not None:
+        return refusal.message
+    rule = context.status.routing.destination_rule if context.status.routing is not None else ""
+    cleaning = f"all proxies have it; taking out of DestinationRule {rule} what is not needed any more"
+    return cleaning if context.settled else "the configuration is being written"
