@@ -8,13 +8,14 @@ the proxies see it; a delegate without a root shows nowhere. Istio drops a deleg
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from canaryrollout.core.shapes import mapping
 from canaryrollout.core.snapshot import Raw
 from canaryrollout.core.virtual_services import http_routes
 
 
 def is_delegate(virtual_service: Raw) -> bool:
     """Whether it has no hosts of its own."""
-    return not (virtual_service.get("spec") or {}).get("hosts")
+    return not mapping(virtual_service.get("spec")).get("hosts")
 
 
 def identity(virtual_service: Raw) -> tuple[str, str]:

@@ -8,12 +8,13 @@ from typing import Any
 
 from canaryrollout.core.decision import Operation
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.shapes import mapping, mappings, text
 from canaryrollout.core.snapshot import Raw
 
 
 def for_host(rules: tuple[Raw, ...], host: ServiceHost) -> list[Raw]:
     """The DestinationRules whose host is this service, by name."""
-    found = [rule for rule in rules if host.matches(rule.get("spec", {}).get("host", ""), rule["metadata"]["namespace"])]
+    found = [rule for rule in rules if host.matches(mapping(rule.get("spec")).get("host"), rule["metadata"]["namespace"])]
     return sorted(found, key=lambda rule: str(rule["metadata"]["name"]))
 
 
@@ -27,25 +28,27 @@ def subset_name(version: str) -> str:
 
 def subsets(rule: Raw | None) -> list[Mapping[str, Any]]:
     """The subsets of a rule; none for a rule that does not exist."""
-    return list((rule or {}).get("spec", {}).get("subsets") or [])
+    return mappings(mapping(mapping(rule).get("spec")).get("subsets"))
 
 
 def find_subset(rule: Raw | None, version_label: str, version: str) -> Mapping[str, Any] | None:
-    """The subset that selects a version, whatever its name; the one with no further labels first."""
-    matching = [subset for subset in subsets(rule) if (subset.get("labels") or {}).get(version_label) == version]
+    """The subset that selects a version, whatever its name (it has to have one); the one with no further labels first."""
+    matching = [
+        subset for subset in subsets(rule) if text(subset.get("name")) and mapping(subset.get("labels")).get(version_label) == version
+    ]
     return min(matching, key=lambda subset: len(subset["labels"]), default=None)
 
 
 def name_is_taken(rule: Raw | None, version_label: str, name: str, version: str) -> bool:
     """Whether the subset `name` exists and selects something else than `version`."""
-    return any(s.get("name") == name and (s.get("labels") or {}).get(version_label) != version for s in subsets(rule))
+    return any(s.get("name") == name and mapping(s.get("labels")).get(version_label) != version for s in subsets(rule))
 
 
 def version_of(rule: Raw | None, version_label: str, name: str) -> str | None:
     """The version that a subset selects."""
     for subset in subsets(rule):
         if subset.get("name") == name:
-            return (subset.get("labels") or {}).get(version_label)
+            return mapping(subset.get("labels")).get(version_label)
     return None
 
 
@@ -78,7 +81,7 @@ def new_rule(name: str, namespace: str, host: ServiceHost, targets: tuple[Subset
 
 def ensure_subsets(rule: Raw, targets: tuple[SubsetTarget, ...], version_label: str) -> list[Operation]:
     """Operations that add missing subsets and set managed policies; empty when the rule is as wanted."""
-    present = {subset.get("name"): (index, subset) for index, subset in enumerate(subsets(rule))}
+    present = {text(subset.get("name")): (index, subset) for index, subset in enumerate(subsets(rule))}
     operations: list[Operation] = []
     missing: list[dict[str, Any]] = []
     for target in targets:
@@ -87,7 +90,7 @@ def ensure_subsets(rule: Raw, targets: tuple[SubsetTarget, ...], version_label: 
         elif target.manage_policy:
             index, subset = present[target.name]
             operations += _policy_operations(index, subset, target)
-    if missing and rule.get("spec", {}).get("subsets") is None:
+    if missing and mapping(rule.get("spec")).get("subsets") is None:
         operations.append({"op": "add", "path": "/spec/subsets", "value": missing})
     else:
         operations += [{"op": "add", "path": "/spec/subsets/-", "value": body} for body in missing]

@@ -6,6 +6,7 @@ from typing import Any
 
 from canaryrollout.core.delegates import delegating_routes, identity, is_delegate, roots_of, target_of
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.shapes import mapping, mappings, text, texts
 from canaryrollout.core.snapshot import Raw
 from canaryrollout.core.virtual_services import Entry, applies_to_host, http_routes, service_entries, subset_of, weight_of
 
@@ -62,7 +63,7 @@ def _passes_everything(root: Raw, delegate: Raw) -> bool:
             return True
         shadowed = shadowed or _catches_all(route)
     plain = all(not route.get("match") for route in http_routes(delegate))
-    matches = [match for route in delegating_routes(root, delegate) for match in route.get("match") or []]
+    matches = [match for route in delegating_routes(root, delegate) for match in mappings(route.get("match"))]
     return plain and not shadowed and any(not set(match) & _PROXY_SPECIFIC for match in matches)
 
 
@@ -76,12 +77,12 @@ def expected_splits(virtual_service: Raw, host: ServiceHost) -> tuple[tuple[Envo
     namespace = virtual_service["metadata"]["namespace"]
     allowed, required, shadowed = set(), set(), False
     for route in http_routes(virtual_service):
-        entries = list(route.get("route") or [])
+        entries = mappings(route.get("route"))
         if service_entries(virtual_service, route, host):
             weighted = ((entry, weight_of(entry, entries)) for entry in entries)
             split = tuple(sorted((_fqdn(entry, namespace, host), subset_of(entry), weight) for entry, weight in weighted if weight > 0))
             allowed.add(split)
-            if not shadowed and any(not set(match) & _PROXY_SPECIFIC for match in route.get("match") or [{}]):
+            if not shadowed and any(not set(match) & _PROXY_SPECIFIC for match in mappings(route.get("match")) or [{}]):
                 required.add(split)
         shadowed = shadowed or _catches_all(route)
     return tuple(sorted(allowed)), tuple(sorted(required))
@@ -91,19 +92,19 @@ _PROXY_SPECIFIC = frozenset({"sourceLabels", "sourceNamespace", "gateways", "por
 
 
 def _catches_all(route: Mapping[str, Any]) -> bool:
-    matches = route.get("match") or [{}]
+    matches: list[Mapping[str, Any]] = mappings(route.get("match")) or [{}]
     return any(set(match) <= {"name", "uri"} and (match.get("uri") or {"prefix": "/"}) == {"prefix": "/"} for match in matches)
 
 
 def visible_in(virtual_service: Raw) -> tuple[str, ...]:
     """The namespaces whose proxies see it; empty: all."""
-    exported = virtual_service.get("spec", {}).get("exportTo") or ["*"]
+    exported = texts(mapping(virtual_service.get("spec")).get("exportTo")) or ["*"]
     own = str(virtual_service["metadata"]["namespace"])
-    return () if "*" in exported else tuple(sorted(own if name == "." else str(name) for name in exported))
+    return () if "*" in exported else tuple(sorted(own if name == "." else name for name in exported))
 
 
 def _fqdn(entry: Entry, namespace: str, host: ServiceHost) -> str:
-    name = str(entry.get("destination", {}).get("host", ""))
+    name = text(mapping(entry.get("destination")).get("host"))
     if host.matches(name, namespace):
         return host.fqdn
     return name if "." in name else ServiceHost(name, namespace, host.cluster_domain).fqdn

@@ -8,6 +8,7 @@ from canaryrollout.core import destination_rules as dr
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.plan import named
+from canaryrollout.core.shapes import mappings, text
 from canaryrollout.core.snapshot import MeshObjects, Raw
 
 
@@ -57,7 +58,7 @@ def unproved(routes: Routes, canary: str, weight: int) -> bool:
 
 def failing(routes: Routes) -> bool:
     """Whether some moving route sends requests to a subset that is not there: they are answered with 503."""
-    known = {subset.get("name") for subset in dr.subsets(routes.rule)}
+    known = {text(subset.get("name")) for subset in dr.subsets(routes.rule)}
     return any(subset and subset not in known for live in _live(routes) for subset, _, _ in live.shares)
 
 
@@ -67,7 +68,7 @@ def _live(routes: Routes) -> Iterator[_Live]:
         return
     moving = {record.key for record in routes.routing.routes}
     for key, route in zip(vs.route_keys(service), vs.http_routes(service), strict=True):
-        entries = list(route.get("route") or [])
+        entries = mappings(route.get("route"))
         ours = vs.service_entries(service, route, routes.host) if key in moving else []
         weighed = [(vs.subset_of(entry), vs.weight_of(entry, entries)) for _, entry in ours]
         shares = tuple((subset, dr.version_of(routes.rule, routes.label, subset), share) for subset, share in weighed if share > 0)

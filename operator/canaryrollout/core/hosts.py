@@ -21,8 +21,10 @@ class ServiceHost:
         """The name that Envoy clusters and istiod use."""
         return f"{self.name}.{self.namespace}.svc.{self.cluster_domain}"
 
-    def matches(self, host: str, rule_namespace: str) -> bool:
-        """Whether `host`, written in a rule of `rule_namespace`, is this service."""
+    def matches(self, host: object, rule_namespace: str) -> bool:
+        """Whether `host`, written in a rule of `rule_namespace`, is this service. What is no string is none."""
+        if not isinstance(host, str):
+            return False
         if "." not in host:
             return host == self.name and rule_namespace == self.namespace
         return host in (self.fqdn, f"{self.name}.{self.namespace}", f"{self.name}.{self.namespace}.svc")

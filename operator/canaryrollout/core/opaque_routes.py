@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.shapes import mapping, mappings
 from canaryrollout.core.snapshot import Raw
 
 KINDS = ("tcp", "tls")
@@ -25,8 +26,8 @@ def opaque_destinations(virtual_service: Raw, host: ServiceHost) -> tuple[Opaque
     return tuple(
         OpaqueDestination(str(metadata["name"]), f"spec.{kind}[{number}].route[{position}]", str(destination.get("subset") or ""))
         for kind in KINDS
-        for number, route in enumerate((virtual_service.get("spec") or {}).get(kind) or [])
-        for position, entry in enumerate(route.get("route") or [])
-        for destination in [entry.get("destination") or {}]
+        for number, route in enumerate(mappings(mapping(virtual_service.get("spec")).get(kind)))
+        for position, entry in enumerate(mappings(route.get("route")))
+        for destination in [mapping(entry.get("destination"))]
         if host.matches(str(destination.get("host") or ""), metadata["namespace"])
     )

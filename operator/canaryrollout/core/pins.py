@@ -16,6 +16,7 @@ from canaryrollout.core import destination_rules as dr
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.plan import MeshPlan, Target, make_plan, named
+from canaryrollout.core.shapes import mappings
 from canaryrollout.core.snapshot import MeshObjects, Raw
 
 
@@ -43,7 +44,7 @@ def pinning(routing: Routing, status: CanaryRolloutStatus, spec: CanaryRolloutSp
     label = routing.version_label or spec.version_label
     wanted = set(routing.pinned)
     records = tuple(
-        RouteRecord(key=key, weightless=len(route.get("route") or []) == 1 and "weight" not in route["route"][0])
+        RouteRecord(key=key, weightless=vs.weightless(mappings(route.get("route"))))
         for key, pin, route in _routes(service)
         if pin in wanted
     )
@@ -81,7 +82,7 @@ def _live_versions(service: Raw, rule: Raw | None, host: ServiceHost, label: str
     """The versions that get traffic in these routes; None for a plain host and for a subset that selects none."""
     keys, live = {record.key for record in records}, set[str | None]()
     for key, _, route in _routes(service):
-        entries = list(route.get("route") or [])
+        entries = mappings(route.get("route"))
         for _, entry in vs.service_entries(service, route, host) if key in keys else ():
             if vs.weight_of(entry, entries) > 0:
                 live.add(dr.version_of(rule, label, vs.subset_of(entry)))

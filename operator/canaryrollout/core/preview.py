@@ -13,6 +13,9 @@ from canaryrollout.core.preflight.chain import structural_problem
 from canaryrollout.core.preflight.inputs import Input
 from canaryrollout.core.rehearsal import Move, Rehearsal, all_ready, easily_passed
 from canaryrollout.core.snapshot import MeshObjects, Problem, Raw, Snapshot
+from canaryrollout.core.surroundings import KINDS as AROUND
+from canaryrollout.core.surroundings import Surroundings
+from canaryrollout.core.virtual_services import http_routes
 
 _MOST_MOVES = 500
 """More than the longest schedule takes."""
@@ -84,10 +87,19 @@ def preview(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snap
     asked = {Phase.PAUSED: {RESUME: "preview"}, Phase.ROLLED_BACK: {RETRY: "preview"}}
     annotations = {**snapshot.annotations, **asked.get(status.phase, {})}
     mesh = MeshObjects(_unmanaged(snapshot.mesh.virtual_services), _unmanaged(snapshot.mesh.destination_rules))
-    ideal = replace(snapshot, problems=(), surroundings=None, pods=None, custom_metrics=(), annotations=annotations, mesh=mesh)
+    around = _roots_alone(snapshot.surroundings)
+    ideal = replace(snapshot, problems=(), surroundings=around, pods=None, custom_metrics=(), annotations=annotations, mesh=mesh)
     on_trial = (status.rollout.version, status.rollout.stable) if status.rollout is not None else ()
     versions = {version: f"{spec.service}-{version}" for version in (spec.version, stable, *on_trial)}
     return _Run(taken, status, ideal, versions, settings).preview(stable)
+
+
+def _roots_alone(around: Surroundings | None) -> Surroundings | None:
+    """Of other namespaces only the VirtualServices that delegate: without them a delegate would have no root."""
+    if around is None:
+        return None
+    roots = tuple(item for item in around.virtual_services if any(route.get("delegate") for route in http_routes(item)))
+    return Surroundings(virtual_services=roots, root_namespace=around.root_namespace, unreadable=AROUND) if roots else None
 
 
 @dataclass

@@ -12,8 +12,9 @@ from enum import StrEnum
 
 from canaryrollout.api.status import RouteRecord, Routing
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.shapes import mappings
 from canaryrollout.core.snapshot import Raw
-from canaryrollout.core.virtual_services import Entry, http_routes, route_keys, service_entries, subset_of, weight_of
+from canaryrollout.core.virtual_services import Entry, http_routes, route_keys, service_entries, subset_of, weight_of, weightless
 
 
 class Why(StrEnum):
@@ -96,7 +97,7 @@ class _Route:
 
 def _routes(virtual_service: Raw, host: ServiceHost) -> Iterator[_Route]:
     for key, route in zip(route_keys(virtual_service), http_routes(virtual_service), strict=True):
-        entries = list(route.get("route") or [])
+        entries = mappings(route.get("route"))
         ours = service_entries(virtual_service, route, host)
         yield _Route(key, str(route.get("name") or ""), bool(route.get("delegate")), entries, ours)
 
@@ -167,6 +168,6 @@ def _record(route: _Route, canary: str, why: Why) -> RouteRecord:
         key=route.key,
         why=why.value,
         added=bool(canary) and canary not in present,
-        weightless=len(route.entries) == 1 and "weight" not in route.entries[0],
+        weightless=weightless(route.entries),
         narrowed="" in route.live,
     )

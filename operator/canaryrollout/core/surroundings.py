@@ -5,7 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from canaryrollout.core.shapes import ports_of
+
 Raw = Mapping[str, Any]
+
+KINDS = ("VirtualService", "DestinationRule", "Gateway", "EnvoyFilter", "PeerAuthentication", "ServiceEntry", "Sidecar", "Service")
+"""What is read around a namespace."""
 
 _HOST_KEYS = frozenset({"host", "hosts", "delegate"})
 _ALL = "*"
@@ -61,12 +66,7 @@ class Cluster:
         self._mesh_config = mesh_config
         self._root = root_namespace
         self._unreadable = tuple(sorted(set(unreadable)))
-        self._services = {
-            f"{namespace_of(item)}/{item['metadata']['name']}": tuple(
-                int(port["port"]) for port in (item.get("spec") or {}).get("ports") or [] if "port" in port
-            )
-            for item in objects.get("Service", ())
-        }
+        self._services = {f"{namespace_of(item)}/{item['metadata']['name']}": tuple(ports_of(item)) for item in objects.get("Service", ())}
         self._virtual_services = _Index(objects.get("VirtualService", ()))
         self._destination_rules = _Index(objects.get("DestinationRule", ()))
         self._seen: dict[str, Surroundings] = {}

@@ -14,6 +14,7 @@ from typing import Any
 from canaryrollout.api.status import RouteRecord
 from canaryrollout.core.decision import Operation
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.shapes import mapping, mappings, text, texts, whole
 from canaryrollout.core.snapshot import Raw
 
 Entry = Mapping[str, Any]
@@ -41,7 +42,7 @@ class Split:
 
 def http_routes(virtual_service: Raw) -> list[Mapping[str, Any]]:
     """The HTTP routes in order."""
-    return list(virtual_service.get("spec", {}).get("http") or [])
+    return mappings(mapping(virtual_service.get("spec")).get("http"))
 
 
 def route_key(route: Mapping[str, Any]) -> str:
@@ -68,7 +69,12 @@ def route_keys(virtual_service: Raw) -> list[str]:
 
 def weight_of(entry: Entry, entries: list[Entry]) -> int:
     """The effective weight of a destination: 100 for a lone one, whatever it says."""
-    return 100 if len(entries) == 1 else int(entry.get("weight") or 0)
+    return 100 if len(entries) == 1 else whole(entry.get("weight")) or 0
+
+
+def weightless(entries: list[Entry]) -> bool:
+    """Whether a route has a lone destination that says no weight."""
+    return len(entries) == 1 and "weight" not in entries[0]
 
 
 def service_entries(virtual_service: Raw, route: Mapping[str, Any], host: ServiceHost) -> list[tuple[int, Entry]]:
@@ -76,14 +82,14 @@ def service_entries(virtual_service: Raw, route: Mapping[str, Any], host: Servic
     namespace = virtual_service["metadata"]["namespace"]
     return [
         (index, entry)
-        for index, entry in enumerate(route.get("route") or [])
-        if host.matches(entry.get("destination", {}).get("host", ""), namespace)
+        for index, entry in enumerate(mappings(route.get("route")))
+        if host.matches(mapping(entry.get("destination")).get("host"), namespace)
     ]
 
 
 def subset_of(entry: Entry) -> str:
     """The subset of a destination, "" for a plain host."""
-    return str(entry.get("destination", {}).get("subset") or "")
+    return text(mapping(entry.get("destination")).get("subset"))
 
 
 def live_subsets(virtual_service: Raw, host: ServiceHost, names: tuple[str, ...] | None = None, *, unmatched: bool = False) -> set[str]:
@@ -95,7 +101,7 @@ def live_subsets(virtual_service: Raw, host: ServiceHost, names: tuple[str, ...]
     for route in http_routes(virtual_service):
         if (names is not None and route.get("name") not in names) or (unmatched and route.get("match")):
             continue
-        entries = list(route.get("route") or [])
+        entries = mappings(route.get("route"))
         live |= {subset_of(entry) for _, entry in service_entries(virtual_service, route, host) if weight_of(entry, entries) > 0}
     return live
 
@@ -120,13 +126,13 @@ def routes_service(virtual_service: Raw, host: ServiceHost) -> bool:
 
 def claims_host(virtual_service: Raw, host: ServiceHost) -> bool:
     """Whether the VirtualService applies to the service's own host inside the mesh (two such are not merged by Istio)."""
-    hosts = virtual_service.get("spec", {}).get("hosts") or []
+    hosts = texts(mapping(virtual_service.get("spec")).get("hosts"))
     return in_mesh(virtual_service) and any(host.matches(name, virtual_service["metadata"]["namespace"]) for name in hosts)
 
 
 def applies_to_host(virtual_service: Raw, host: ServiceHost) -> bool:
     """As above, wildcard hosts included (Istio takes the most specific one)."""
-    hosts = virtual_service.get("spec", {}).get("hosts") or []
+    hosts = texts(mapping(virtual_service.get("spec")).get("hosts"))
     covered = in_mesh(virtual_service) and any(host.is_covered_by(str(name)) for name in hosts)
     return covered or claims_host(virtual_service, host)
 
@@ -210,7 +216,7 @@ def split_operations(virtual_service: Raw, host: ServiceHost, records: tuple[Rou
         ours = service_entries(virtual_service, route, host)
         if key not in by_key or not ours:
             continue
-        entries = list(route.get("route") or [])
+        entries = mappings(route.get("route"))
         wanted = desired_entries(entries, ours, by_key[key], split)
         if wanted != entries:
             operations += _route_operations(index, route, entries, wanted)
@@ -243,4 +249,4 @@ def new_virtual_service(name: str, namespace: str, host: ServiceHost, subset: st
 
 def in_mesh(virtual_service: Raw) -> bool:
     """Whether it applies to sidecars."""
-    return "mesh" in (virtual_service.get("spec", {}).get("gateways") or ["mesh"])
+    return "mesh" in (texts(mapping(virtual_service.get("spec")).get("gateways")) or ["mesh"])

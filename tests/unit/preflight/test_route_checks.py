@@ -120,7 +120,11 @@ def test_a_port_that_the_service_lacks_behind_a_match_is_a_warning() -> None:
 
 
 def test_a_destination_of_a_service_with_several_ports_should_name_one() -> None:
-    assert said(service=two_ports()) == [("PortUnsaid", "warning", PORT)]
+    assert said(service=two_ports()) == [("PortUnsaid", "info", PORT)]
+    public = item("Gateway", "public", servers=[{"hosts": ["*"]}])
+    assert said(service=two_ports(), gateways=["mesh", "public"], hosts=["shop.example.com"], others=[public]) == [
+        ("PortUnsaid", "warning", PORT)
+    ]
     assert said(service=two_ports(), http=[{"route": [to("v1", port={"number": 9090})]}]) == []
 
 
@@ -130,3 +134,51 @@ def test_a_way_in_from_another_namespace_that_reaches_all_versions_is_named() ->
     assert (finding.code, finding.severity, finding.subject) == ("RoutedFromElsewhere", "warning", "VirtualService/edge/edge")
     pinned = item("VirtualService", "edge", "edge", hosts=["shop.example.com"], http=[{"route": [to("v1", host=FQDN)]}])
     assert said(others=[pinned]) == []
+
+
+def beside(name: str = "public", **spec: Any) -> dict[str, Any]:
+    """Another VirtualService of the namespace."""
+    return item("VirtualService", name, **{"hosts": ["shop.example.com"], "gateways": ["public"], **spec})
+
+
+def besides(*others: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    found = Scene(mesh=list(others), spec={"virtualService": {"name": "reviews"}}, unreadable=("Gateway",)).findings()
+    return [(f.code, f.severity.value, f.subject, f.path) for f in found]
+
+
+def test_a_virtual_service_that_the_rollout_does_not_move_is_named() -> None:
+    named = ("RoutedBesides", "warning", "VirtualService/shop/public", "spec.http[1]")
+    elsewhere = {"route": [to(host="ratings")]}
+    assert besides(beside(http=[elsewhere, {"route": [to()]}])) == [named]
+    assert besides(beside(http=[elsewhere, {"route": [to("v1", host=FQDN)]}])) == [named]
+    assert besides(beside(http=[elsewhere, {"match": MATCH, "route": [to("", 10), to("v1", 90)]}])) == [named]
+
+
+def test_it_says_what_becomes_of_those_requests() -> None:
+    wanted = {"virtualService": {"name": "reviews"}}
+    plain, stable = beside(http=[{"route": [to()]}] * 2), beside("old", http=[{"route": [to("v1")]}])
+    said = [finding.message for finding in Scene(mesh=[plain, stable], spec=wanted, unreadable=("Gateway",)).findings()]
+    assert len(said) == 2
+    assert "without a subset (http[0], http[1]): they reach pods of all versions" in said[0]
+    assert "to stable's subset 'v1' (http[0]): they stay there" in said[1]
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        {"route": [to("v2")]},
+        {"route": [to("v2", 100), to("v1", 0)]},
+        {"route": [to("", host="ratings")]},
+        {"delegate": {"name": "reviews"}},
+        {"redirect": {"uri": "/"}},
+    ],
+)
+def test_what_is_pinned_or_of_others_is_meant_so(route: dict[str, Any]) -> None:
+    assert besides(beside(http=[route])) == []
+
+
+def test_a_delegate_counts_where_something_delegates_to_it() -> None:
+    delegate = item("VirtualService", "routes", http=[{"route": [to()]}])
+    root = beside("root", http=[{"delegate": {"name": "routes"}}])
+    assert besides(delegate) == []
+    assert besides(delegate, root) == [("RoutedBesides", "warning", "VirtualService/shop/routes", "spec.http[0]")]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from canaryrollout.core.findings import Finding, Severity
 from canaryrollout.core.preflight import gateways, hosts, neighbours, resilience, routes, security, structure, subsets
 from canaryrollout.core.preflight.inputs import Input
-from canaryrollout.core.preflight.kinds import Check, Kind
+from canaryrollout.core.preflight.kinds import FAILED, Check, Kind, failed
 from canaryrollout.core.preflight.remembered import remembered
 from canaryrollout.core.preflight.view import POD, View
 from canaryrollout.core.snapshot import Problem
@@ -37,7 +37,7 @@ CHECKS: tuple[Check, ...] = (
 )
 """What else is looked at, in the order in which people should read it."""
 
-KINDS: tuple[Kind, ...] = tuple(kind for check in CHECKS for kind in check.kinds)
+KINDS: tuple[Kind, ...] = (*(kind for check in CHECKS for kind in check.kinds), FAILED)
 
 
 @remembered
@@ -48,13 +48,22 @@ def examine(given: Input) -> tuple[Finding, ...]:
         return (Finding(problem.reason, Severity.ERROR, problem.message),)
     view, snapshot = View(given), given.snapshot
     whole = snapshot.pods is not None and snapshot.surroundings is not None and not snapshot.surroundings.unreadable
-    return tuple(finding for check in CHECKS if whole or not _lacking(given, check) for finding in check.look(view))
+    return tuple(finding for check in CHECKS if whole or not _lacking(given, check) for finding in _looked(check, view))
+
+
+def _looked(check: Check, view: View) -> tuple[Finding, ...]:
+    """What a check finds. One that raises finds itself: objects of any shape must not end the operator's pass."""
+    try:
+        return tuple(check.look(view))
+    except Exception as error:
+        codes = ", ".join(kind.code for kind in check.kinds)
+        return (FAILED.found(f"{failed(check.look, error)}, so that {codes} could not be looked for", view.rollout_subject),)
 
 
 def skipped(given: Input) -> tuple[str, ...]:
     """What was not looked at, as "CODE: why": that such a finding is absent says nothing."""
     if structural_problem(given) is not None:
-        return tuple(f"{kind.code}: the structure has to be intact first" for kind in KINDS)
+        return tuple(f"{kind.code}: the structure has to be intact first" for check in CHECKS for kind in check.kinds)
     found = []
     for check in CHECKS:
         lacking, partial = _lacking(given, check), _partial(given, check)
@@ -85,7 +94,15 @@ def _partial(given: Input, check: Check) -> tuple[str, ...]:
 
 def structural_problem(given: Input) -> Problem | None:
     """What the machine cannot work without, at rest too."""
-    return next((problem for check in STRUCTURE if (problem := check(given)) is not None), None)
+    return next((problem for check in STRUCTURE if (problem := _asked(check, given)) is not None), None)
+
+
+def _asked(check: Callable[[Input], Problem | None], given: Input) -> Problem | None:
+    """What a check of the structure says. Nothing rests on one that raised."""
+    try:
+        return check(given)
+    except Exception as error:
+        return Problem(FAILED.code, f"{failed(check, error)}: {FAILED.fix}")
 
 
 def first_problem(given: Input) -> Problem | None:

@@ -1,13 +1,13 @@
 """The Gateways that a VirtualService is bound to. A delegate has none of its own."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.findings import Finding, Severity
 from canaryrollout.core.preflight.inputs import subject_of
 from canaryrollout.core.preflight.kinds import Check, Kind
 from canaryrollout.core.preflight.view import MESH, View, bound_to, key_of, listed, matches_wildcard, qualified
+from canaryrollout.core.shapes import mapping, mappings, texts
 from canaryrollout.core.snapshot import Raw
 from canaryrollout.core.surroundings import namespace_of
 
@@ -41,8 +41,8 @@ def gateways_exist(view: View) -> Iterator[Finding]:
     known = {key_of(gateway) for gateway in view.around.gateways}
     places = {name: "spec.gateways" for name in bound_to(view.virtual_service)}
     for index, route in enumerate(vs.http_routes(view.virtual_service)):
-        for match in route.get("match") or []:
-            for name in match.get("gateways") or []:
+        for match in mappings(route.get("match")):
+            for name in texts(match.get("gateways")):
                 places.setdefault(qualified(name, view.namespace), f"spec.http[{index}].match")
     for name, path in places.items():
         if name != MESH and name not in known:
@@ -54,7 +54,7 @@ def hosts_are_served(view: View) -> Iterator[Finding]:
     if view.virtual_service is None:
         return
     wanted = set(bound_to(view.virtual_service))
-    hosts = [_full(view, str(host)) for host in (view.virtual_service.get("spec") or {}).get("hosts") or []]
+    hosts = [_full(view, host) for host in texts(mapping(view.virtual_service.get("spec")).get("hosts"))]
     for gateway in view.around.gateways:
         if key_of(gateway) in wanted and hosts and not any(_serves(gateway, host, view.namespace) for host in hosts):
             said = f"Gateway {key_of(gateway)} serves none of the hosts {listed(hosts)}"
@@ -66,9 +66,9 @@ def hosts_are_not_shared(view: View) -> Iterator[Finding]:
     own = view.virtual_service
     if own is None:
         return
-    gateways, hosts = set(bound_to(own)) - {MESH}, {_full(view, str(host)) for host in (own.get("spec") or {}).get("hosts") or []}
+    gateways, hosts = set(bound_to(own)) - {MESH}, {_full(view, host) for host in texts(mapping(own.get("spec")).get("hosts"))}
     for other in (*view.given.snapshot.mesh.virtual_services, *view.around.virtual_services):
-        both = hosts & set((other.get("spec") or {}).get("hosts") or [])
+        both = hosts & set(texts(mapping(other.get("spec")).get("hosts")))
         if other is not own and both and gateways & set(bound_to(other)):
             yield SHARED.found(f"{subject_of(other)} has host {listed(both)} on the same Gateway", subject_of(own), "spec.hosts")
 
@@ -79,10 +79,9 @@ def _full(view: View, host: str) -> str:
 
 
 def _serves(gateway: Raw, host: str, namespace: str) -> bool:
-    servers: list[Mapping[str, Any]] = (gateway.get("spec") or {}).get("servers") or []
-    for server in servers:
-        for offered in server.get("hosts") or []:
-            scope, _, name = str(offered).rpartition("/")
+    for server in mappings(mapping(gateway.get("spec")).get("servers")):
+        for offered in texts(server.get("hosts")):
+            scope, _, name = offered.rpartition("/")
             reaches = scope in ("", "*", namespace) or (scope == "." and namespace_of(gateway) == namespace)
             if reaches and (matches_wildcard(host, name) or matches_wildcard(name, host)):
                 return True

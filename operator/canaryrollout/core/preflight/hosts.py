@@ -12,6 +12,7 @@ from canaryrollout.core.delegates import identity, is_delegate, roots_of
 from canaryrollout.core.envoy_routes import visible_in
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.preflight.inputs import Input, all_virtual_services, chosen_virtual_service, rule_of, subject_of
+from canaryrollout.core.shapes import mapping, texts
 from canaryrollout.core.snapshot import Problem, Raw
 
 
@@ -19,7 +20,7 @@ def hosts_resolve(given: Input) -> Problem | None:
     """NAME.NAMESPACE and NAME.NAMESPACE.svc are Kubernetes' short forms; to Istio they are hosts that it does not know."""
     host, service, rule = given.host, chosen_virtual_service(given), rule_of(given)
     if service is not None:
-        named = [str(n) for n in (service.get("spec") or {}).get("hosts") or []] if vs.in_mesh(service) else []
+        named = texts(mapping(service.get("spec")).get("hosts")) if vs.in_mesh(service) else []
         unresolved = [name for name in named if host.is_short_form(name)]
         if unresolved and not any(host.matches(name, given.namespace) and not host.is_short_form(name) for name in named):
             return _unresolved(host, f"spec.hosts of VirtualService {service['metadata']['name']!r}", unresolved[0])
@@ -79,7 +80,7 @@ def destination_rule_would_shadow(given: Input) -> Problem | None:
     root = [r for r in around.destination_rules if identity(r)[0] == around.root_namespace] if around is not None else []
     exported = [rule for rule in root if not visible_in(rule) or given.namespace in visible_in(rule)]
     rule = _most_specific(given.snapshot.mesh.destination_rules, given.host) or _most_specific(exported, given.host)
-    if rule is None or not {"trafficPolicy", "subsets"} & set(rule["spec"]):
+    if rule is None or not {"trafficPolicy", "subsets"} & set(mapping(rule.get("spec"))):
         return None
     return Problem(
         "WildcardDestinationRule",
@@ -96,6 +97,6 @@ def _most_specific(rules: Iterable[Raw], host: ServiceHost) -> Raw | None:
 
 
 def _covers(rule: Raw, host: ServiceHost) -> bool:
-    name = str((rule.get("spec") or {}).get("host") or "")
+    name = str(mapping(rule.get("spec")).get("host") or "")
     resolved = host.matches(name, identity(rule)[0]) and not host.is_short_form(name)
     return resolved or host.is_covered_by(name)

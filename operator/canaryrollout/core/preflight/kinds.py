@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from canaryrollout.core.findings import Finding, Severity
 from canaryrollout.core.preflight.view import View
 
+_LONGEST = 200
+"""Characters of an error that are told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -34,3 +37,18 @@ class Check:
     kinds: tuple[Kind, ...]
     needs: tuple[str, ...] = field(default=())
     wants: tuple[str, ...] = field(default=())
+
+
+FAILED = Kind(
+    "CheckFailed",
+    Severity.WARNING,
+    "a check could not read the objects, because one of them has a shape that its API does not allow (an older object, perhaps): what the "
+    "check looks for is not known. An error where the structure could not be read",
+    "correct the object's shape (kubectl apply --dry-run=server on it says where); if it has none to correct, report the message",
+)
+"""Of no check of its own: what the chain says in place of one that raised."""
+
+
+def failed(look: Callable[..., object], error: Exception) -> str:
+    """What to say of a check that raised, without anything of the objects but the error's own words."""
+    return f"check {look.__name__} failed ({type(error).__name__}: {str(error)[:_LONGEST]})"

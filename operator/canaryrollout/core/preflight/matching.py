@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from canaryrollout.core.shapes import mapping, mappings, texts
+
 Match = Mapping[str, Any]
 
 _MAPS = ("headers", "queryParams", "sourceLabels")
@@ -13,7 +15,7 @@ _KNOWN = frozenset((*_MAPS, *_STRINGS, *_SCALARS, "withoutHeaders", "gateways", 
 
 def matches_of(route: Mapping[str, Any]) -> list[Match]:
     """The matches of a route; one that takes everything where it has none."""
-    return list(route.get("match") or [{}])
+    return mappings(route.get("match")) or [{}]
 
 
 def covered_by(match: Match, earlier: Iterable[Match], gateways: Sequence[str] = ("mesh",)) -> bool:
@@ -24,19 +26,19 @@ def covered_by(match: Match, earlier: Iterable[Match], gateways: Sequence[str] =
 def _takes_all(wide: Match, narrow: Match, gateways: Sequence[str]) -> bool:
     if set(wide) - _KNOWN:
         return False
-    if not set(narrow.get("gateways") or gateways) <= set(wide.get("gateways") or gateways):
+    if not set(texts(narrow.get("gateways")) or gateways) <= set(texts(wide.get("gateways")) or gateways):
         return False
     ignores_case = bool(wide.get("ignoreUriCase"))
     if bool(narrow.get("ignoreUriCase")) and not ignores_case and not _anything(wide.get("uri")):
         return False
     strings = all(_string(wide.get(key), narrow.get(key), ignores_case and key == "uri") for key in _STRINGS)
     maps = all(
-        name in (narrow.get(key) or {}) and _string(wanted, (narrow.get(key) or {})[name])
+        name in mapping(narrow.get(key)) and _string(wanted, mapping(narrow.get(key))[name])
         for key in _MAPS
-        for name, wanted in (wide.get(key) or {}).items()
+        for name, wanted in mapping(wide.get(key)).items()
     )
     scalars = all(key not in wide or wide[key] == narrow.get(key) for key in _SCALARS)
-    without = all((narrow.get("withoutHeaders") or {}).get(n) == wanted for n, wanted in (wide.get("withoutHeaders") or {}).items())
+    without = all(mapping(narrow.get("withoutHeaders")).get(n) == wanted for n, wanted in mapping(wide.get("withoutHeaders")).items())
     return strings and maps and scalars and without
 
 

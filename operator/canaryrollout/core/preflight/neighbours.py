@@ -8,6 +8,7 @@ from canaryrollout.core.findings import Finding, Severity
 from canaryrollout.core.preflight.inputs import subject_of
 from canaryrollout.core.preflight.kinds import Check, Kind
 from canaryrollout.core.preflight.view import Route, View, matches_wildcard, visible_to
+from canaryrollout.core.shapes import mapping, texts
 from canaryrollout.core.snapshot import Raw
 from canaryrollout.core.surroundings import namespace_of
 
@@ -23,7 +24,8 @@ RULED = Kind(
     "DestinationRuleElsewhere",
     Severity.WARNING,
     "a DestinationRule of another namespace applies to the Service: callers there use it instead, and it lacks a subset of the rollout: "
-    "requests to that subset are answered 503 (NC)",
+    "their proxies never get its cluster, so that the rollout waits for their proof until sync.timeout, and requests to that subset would "
+    "be answered 503 (NC). No error, because nobody may call from there",
     "move its settings into the DestinationRule of the Service's namespace, or add the subsets there too",
 )
 UNKNOWN = Kind(
@@ -58,14 +60,18 @@ def _age(item: Raw) -> tuple[str, str, str]:
 def rules_elsewhere_have_the_subsets(view: View) -> Iterator[Finding]:
     """Callers look in their own namespace first, then in the Service's, then in the root namespace."""
     for rule in view.around.destination_rules:
-        host = str((rule.get("spec") or {}).get("host") or "")
-        applies = view.host.matches(host, namespace_of(rule)) or ("*" in host and matches_wildcard(view.host.fqdn, host))
+        host = str(mapping(rule.get("spec")).get("host") or "")
+        named = view.host.matches(host, namespace_of(rule)) and not view.host.is_short_form(host)
+        applies = named or ("*" in host and matches_wildcard(view.host.fqdn, host))
         if not applies or namespace_of(rule) == view.around.root_namespace:
             continue
         lacking = sorted(view.own_subsets - {str(subset.get("name")) for subset in dr.subsets(rule)})
         if lacking:
             names = " and ".join(repr(name) for name in lacking)
-            said = f"{subject_of(rule)} applies to {view.host.fqdn} for callers in its namespace and lacks subset {names}"
+            said = (
+                f"{subject_of(rule)} applies to {view.host.fqdn} for callers in its namespace and lacks subset {names}: if there are any, "
+                "the rollout waits in vain for their proxies' proof, and then times out (sync.timeout)"
+            )
             yield RULED.found(said, subject_of(rule), "spec.subsets")
 
 
@@ -74,13 +80,13 @@ def destinations_are_known(view: View) -> Iterator[Finding]:
     for route in view.moving:
         ours = {position for position, _ in route.ours}
         for position, entry in enumerate(route.entries):
-            host = str((entry.get("destination") or {}).get("host") or "")
+            host = str(mapping(entry.get("destination")).get("host") or "")
             if position not in ours and route.weight(entry) > 0 and not _known(view, host, namespace_of(route.service)):
                 yield _unknown(view, route, position, host)
 
 
 def _unknown(view: View, route: Route, position: int, host: str) -> Finding:
-    mode = ((view.around.mesh_config or {}).get("outboundTrafficPolicy") or {}).get("mode", "ALLOW_ANY")
+    mode = mapping(mapping(view.around.mesh_config).get("outboundTrafficPolicy")).get("mode", "ALLOW_ANY")
     strict = ", and the mesh lets nothing out that it does not know (REGISTRY_ONLY)" if mode == "REGISTRY_ONLY" else ""
     said = f"{route.named} sends requests to {host!r}, which is no Service and in no ServiceEntry{strict}"
     return UNKNOWN.found(said, route.subject, f"{route.path}.route[{position}].destination.host")
@@ -97,7 +103,7 @@ def _known(view: View, host: str, namespace: str) -> bool:
     if service in view.around.services:
         return True
     for entry in view.around.service_entries:
-        hosts = [str(found) for found in (entry.get("spec") or {}).get("hosts") or []]
+        hosts = texts(mapping(entry.get("spec")).get("hosts"))
         if visible_to(entry, namespace) and any(matches_wildcard(host, found) for found in hosts):
             return True
     return False

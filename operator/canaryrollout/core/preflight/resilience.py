@@ -6,7 +6,9 @@ from typing import Any
 
 from canaryrollout.core.findings import Finding, Severity
 from canaryrollout.core.preflight.kinds import Check, Kind
+from canaryrollout.core.preflight.matching import matches_of
 from canaryrollout.core.preflight.view import POD, Route, View
+from canaryrollout.core.shapes import mapping, text, whole
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|ns)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
@@ -41,27 +43,26 @@ EJECTS_NOBODY = Kind(
 )
 
 
-def seconds(text: object) -> float | None:
+def seconds(given: object) -> float | None:
     """A duration as Istio writes it; None where it is none."""
-    parts = _DURATION.findall(text) if isinstance(text, str) else []
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    parts = _DURATION.findall(given) if isinstance(given, str) else []
+    if not parts or "".join(number + unit for number, unit in parts) != given:
         return None
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
 def _retries(route: Route) -> tuple[Mapping[str, Any], int]:
     """The retry policy that somebody wrote, and its attempts; ({}, 0) for none."""
-    retries = route.raw.get("retries") or {}
-    attempts = retries.get("attempts", 0)
-    return retries, attempts if isinstance(attempts, int) else 0
+    retries = mapping(route.raw.get("retries"))
+    return retries, whole(retries.get("attempts")) or 0
 
 
 def retries_fit_the_timeout(view: View) -> Iterator[Finding]:
     """Only where both times are given."""
     for route in view.moving:
         retries, attempts = _retries(route)
-        whole, each = seconds(route.raw.get("timeout")), seconds(retries.get("perTryTimeout"))
-        if attempts > 0 and whole and each and attempts * each > whole:
+        longest, each = seconds(route.raw.get("timeout")), seconds(retries.get("perTryTimeout"))
+        if attempts > 0 and longest and each and attempts * each > longest:
             said = f"{route.named} retries {attempts} x {retries['perTryTimeout']}, longer than its timeout {route.raw['timeout']}"
             yield TOO_LONG.found(said, route.subject, f"{route.path}.retries")
 
@@ -72,8 +73,8 @@ def retries_spare_writes(view: View) -> Iterator[Finding]:
         retries, attempts = _retries(route)
         conditions = {part.strip() for part in str(retries.get("retryOn") or "").split(",") if part.strip()}
         after = sorted(part for part in conditions if part in _ON_ANSWERS or (part.isdigit() and part.startswith("5")))
-        matches = route.raw.get("match") or [{}]
-        harmless = all((match.get("method") or {}).get("exact") in _REPEATABLE for match in matches)
+        matches = matches_of(route.raw)
+        harmless = all(text(mapping(match.get("method")).get("exact")) in _REPEATABLE for match in matches)
         if attempts > 0 and after and not harmless:
             said = f"{route.named} retries on {','.join(after)}, whatever the method"
             yield REPEATS_WRITES.found(said, route.subject, f"{route.path}.retries.retryOn")
@@ -92,11 +93,11 @@ def retries_are_backed_by_ejection(view: View) -> Iterator[Finding]:
 def ejection_can_happen(view: View) -> Iterator[Finding]:
     """The percentage that holds for the canary against its pods. Envoy ejects none where one more would be above it."""
     pods = view.given.snapshot.versions.get(view.spec.version)
-    holding = [p for p in view.policies if p.subset in ("", view.canary_subset) and p.policy.get("outlierDetection") is not None]
+    holding = [p for p in view.policies if p.subset in ("", view.canary_subset) and isinstance(p.policy.get("outlierDetection"), Mapping)]
     if pods is None or pods.total == 0 or not holding:
         return
     found = holding[-1]
-    percent = found.policy["outlierDetection"].get("maxEjectionPercent") or _DEFAULT_EJECTION
+    percent = whole(found.policy["outlierDetection"].get("maxEjectionPercent")) or _DEFAULT_EJECTION
     if pods.total * percent < 100:
         counted = f"{pods.total} pod{'s' * (pods.total > 1)}"
         said = f"maxEjectionPercent {percent} of the {counted} of version {view.spec.version} is less than one pod"

@@ -8,6 +8,7 @@ from canaryrollout.core.findings import Finding, Severity
 from canaryrollout.core.preflight.inputs import subject_of
 from canaryrollout.core.preflight.kinds import Check, Kind
 from canaryrollout.core.preflight.view import View, key_of, listed, selects
+from canaryrollout.core.shapes import mapping, mappings
 from canaryrollout.core.snapshot import Raw
 from canaryrollout.core.surroundings import namespace_of
 
@@ -41,28 +42,28 @@ def tls_fits_the_pods(view: View) -> Iterator[Finding]:
             if mode != "ISTIO_MUTUAL":
                 text = f"callers speak {mode}, while {subject_of(demand)} makes the pods take mutual TLS only"
                 yield PLAINTEXT.found(text, found.subject, f"{path}.mode")
-    automatic = (view.around.mesh_config or {}).get("enableAutoMtls", True)
+    automatic = mapping(view.around.mesh_config).get("enableAutoMtls", True)
     if not said and not automatic:
         text = f"automatic mutual TLS is switched off in the mesh and no tls is set, while {subject_of(demand)} makes the pods demand it"
         yield PLAINTEXT.found(text, view.rule_subject, "spec.trafficPolicy", fix="set trafficPolicy.tls.mode to ISTIO_MUTUAL")
 
 
 def _tls(policy: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if policy.get("tls"):
+    if mapping(policy.get("tls")):
         yield f"{path}.tls", policy["tls"]
-    for index, port in enumerate(policy.get("portLevelSettings") or []):
-        if port.get("tls"):
+    for index, port in enumerate(mappings(policy.get("portLevelSettings"))):
+        if mapping(port.get("tls")):
             yield f"{path}.portLevelSettings[{index}].tls", port["tls"]
 
 
 def _demand(view: View) -> Raw | None:
     """The PeerAuthentication by which the pods take mutual TLS only: of the workload, else the namespace, else the mesh."""
-    labels = ((view.given.snapshot.service or {}).get("spec") or {}).get("selector") or {}
+    labels = mapping(mapping(mapping(view.given.snapshot.service).get("spec")).get("selector"))
     best: tuple[int, Raw] | None = None
     for item in view.around.peer_authentications:
-        spec = item.get("spec") or {}
-        selector = (spec.get("selector") or {}).get("matchLabels")
-        mode = (spec.get("mtls") or {}).get("mode", "UNSET")
+        spec = mapping(item.get("spec"))
+        selector = mapping(mapping(spec.get("selector")).get("matchLabels"))
+        mode = mapping(spec.get("mtls")).get("mode", "UNSET")
         if mode == "UNSET" or (selector and not selects(selector, labels)):
             continue
         own = namespace_of(item) == view.namespace
@@ -76,19 +77,19 @@ def _demand(view: View) -> Raw | None:
 
 def nothing_limits_the_rate(view: View) -> Iterator[Finding]:
     """EnvoyFilters on the pods, on everything, or on the Gateways that the VirtualService is bound to."""
-    labels = ((view.given.snapshot.service or {}).get("spec") or {}).get("selector") or {}
+    labels = mapping(mapping(mapping(view.given.snapshot.service).get("spec")).get("selector"))
     for item in view.around.envoy_filters:
-        spec = item.get("spec") or {}
-        if not _limits(spec.get("configPatches") or []):
+        spec = mapping(item.get("spec"))
+        if not _limits(mappings(spec.get("configPatches"))):
             continue
-        selector = (spec.get("workloadSelector") or {}).get("labels") or {}
+        selector = mapping(mapping(spec.get("workloadSelector")).get("labels"))
         where = _place(view, namespace_of(item), selector, labels)
         if where:
             yield LIMITED.found(f"{subject_of(item)} limits the rate at {where}", subject_of(item), "spec.configPatches")
 
 
-def _limits(patches: list[Any]) -> bool:
-    text = json.dumps([(patch.get("patch") or {}).get("value") for patch in patches if isinstance(patch, Mapping)], default=str)
+def _limits(patches: list[Mapping[str, Any]]) -> bool:
+    text = json.dumps([mapping(patch.get("patch")).get("value") for patch in patches], default=str)
     return any(name in text for name in _LIMITS)
 
 
@@ -99,7 +100,7 @@ def _place(view: View, namespace: str, selector: Mapping[str, Any], labels: Mapp
     gateways = [
         key_of(gateway)
         for gateway in view.bound_gateways
-        if selector and selects(selector, (gateway.get("spec") or {}).get("selector") or {})
+        if selector and selects(selector, mapping(mapping(gateway.get("spec")).get("selector")))
     ]
     return f"Gateway {listed(gateways)}" if gateways else ""
 

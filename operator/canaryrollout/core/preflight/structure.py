@@ -10,6 +10,7 @@ from canaryrollout.core.preflight.inputs import (
     rule_of,
     virtual_service_name,
 )
+from canaryrollout.core.shapes import mapping
 from canaryrollout.core.snapshot import Problem
 
 
@@ -30,7 +31,7 @@ def service_exists(given: Input) -> Problem | None:
 
 def service_has_selector(given: Input) -> Problem | None:
     """Versions are found among the Service's own pods."""
-    if ((given.snapshot.service or {}).get("spec") or {}).get("selector"):
+    if mapping(mapping(given.snapshot.service).get("spec")).get("selector"):
         return None
     return Problem("ServiceWithoutSelector", f"Service {given.spec.service!r} selects no pods: give it a selector that covers all versions")
 

@@ -9,6 +9,7 @@ from canaryrollout.core.findings import Finding, Severity
 from canaryrollout.core.preflight.inputs import subject_of
 from canaryrollout.core.preflight.kinds import Check, Kind
 from canaryrollout.core.preflight.view import POD, Route, View, listed, selects
+from canaryrollout.core.shapes import mapping, mappings
 from canaryrollout.core.snapshot import Raw
 
 MISSING = Kind(
@@ -69,10 +70,10 @@ def subsets_exist(view: View) -> Iterator[Finding]:
 
 def _mirrors(service: Raw) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for index, route in enumerate(vs.http_routes(service)):
-        if route.get("mirror"):
+        if mapping(route.get("mirror")):
             yield f"spec.http[{index}].mirror.subset", route["mirror"]
-        for position, mirror in enumerate(route.get("mirrors") or []):
-            yield f"spec.http[{index}].mirrors[{position}].destination.subset", mirror.get("destination") or {}
+        for position, mirror in enumerate(mappings(route.get("mirrors"))):
+            yield f"spec.http[{index}].mirrors[{position}].destination.subset", mapping(mirror.get("destination"))
 
 
 def subsets_select_pods(view: View) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from canaryrollout.core import route_rule
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.preflight.inputs import Input, chosen_virtual_service, rule_of, subject_of
+from canaryrollout.core.shapes import mapping, mappings, text, texts
 from canaryrollout.core.snapshot import PodSeen, Raw
 from canaryrollout.core.surroundings import Surroundings, namespace_of
 
@@ -50,7 +51,7 @@ class Route:
     @property
     def entries(self) -> list[vs.Entry]:
         """All its destinations."""
-        return list(self.raw.get("route") or [])
+        return mappings(self.raw.get("route"))
 
     @property
     def ordinary(self) -> bool:
@@ -97,6 +98,11 @@ class View:
     def service_subject(self) -> str:
         """The Service as findings name it."""
         return f"Service/{self.namespace}/{self.host.name}"
+
+    @property
+    def rollout_subject(self) -> str:
+        """The CanaryRollout as findings name it."""
+        return f"CanaryRollout/{self.namespace}/{self.given.snapshot.name}"
 
     @cached_property
     def around(self) -> Surroundings:
@@ -184,15 +190,13 @@ class View:
     @cached_property
     def policies(self) -> tuple[Policy, ...]:
         """The trafficPolicies of the service, of its own two subsets, and of the canary on trial; what holds more wins and comes later."""
-        spec = (self.rule or {}).get("spec") or {}
-        found = [Policy(self.rule_subject, "spec.trafficPolicy", "", spec.get("trafficPolicy") or {})]
+        spec = mapping(mapping(self.rule).get("spec"))
+        found = [Policy(self.rule_subject, "spec.trafficPolicy", "", mapping(spec.get("trafficPolicy")))]
         for index, subset in enumerate(dr.subsets(self.rule)):
-            if subset.get("name") in self.own_subsets:
+            if text(subset.get("name")) in self.own_subsets:
                 path = f"spec.subsets[{index}].trafficPolicy"
-                found.append(Policy(self.rule_subject, path, str(subset["name"]), subset.get("trafficPolicy") or {}))
-        snapshot = self.given.snapshot
-        subject = f"CanaryRollout/{snapshot.namespace}/{snapshot.name}"
-        found.append(Policy(subject, "spec.canaryTrafficPolicy", self.canary_subset, self.spec.canary_traffic_policy or {}))
+                found.append(Policy(self.rule_subject, path, str(subset["name"]), mapping(subset.get("trafficPolicy"))))
+        found.append(Policy(self.rollout_subject, "spec.canaryTrafficPolicy", self.canary_subset, self.spec.canary_traffic_policy or {}))
         return tuple(policy for policy in found if policy.policy)
 
 
@@ -206,8 +210,8 @@ def routes_of(service: Raw, host: ServiceHost) -> Iterator[Route]:
 
 def bound_to(service: Raw) -> list[str]:
     """The Gateways of a VirtualService, with "mesh", as "NAMESPACE/NAME"."""
-    spec = service.get("spec") or {}
-    return [qualified(name, namespace_of(service)) for name in spec.get("gateways") or [MESH]]
+    gateways = texts(mapping(service.get("spec")).get("gateways")) or [MESH]
+    return [qualified(name, namespace_of(service)) for name in gateways]
 
 
 def qualified(name: str, namespace: str) -> str:
@@ -222,7 +226,7 @@ def key_of(item: Raw) -> str:
 
 def visible_to(item: Raw, namespace: str) -> bool:
     """Whether an object may be seen in a namespace (exportTo)."""
-    exported = (item.get("spec") or {}).get("exportTo") or ["*"]
+    exported = texts(mapping(item.get("spec")).get("exportTo")) or ["*"]
     return "*" in exported or namespace in exported or ("." in exported and namespace == namespace_of(item))
 
 
@@ -235,7 +239,7 @@ def matches_wildcard(host: str, pattern: str) -> bool:
 
 def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, Any]) -> bool:
     """Whether a label selector takes in something with these labels; an empty one takes in everything."""
-    return all(labels.get(key) == value for key, value in (selector or {}).items())
+    return all(labels.get(key) == value for key, value in mapping(selector).items())
 
 
 def listed(names: Iterable[str], most: int = 5) -> str:
