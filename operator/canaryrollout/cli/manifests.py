@@ -1,5 +1,6 @@
 """Kubernetes objects from YAML and JSON files, with the lines they came from."""
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -109,7 +110,11 @@ def _documents(file: str, text: str) -> Iterator[Document]:
     try:
         while loader.check_node():
             node: yaml.Node = loader.get_node()  # type: ignore[assignment]  # there is one
-            yield from _objects(file, loader.construct_document(node), node)
+            twice = _twice(file, node)
+            for document in _objects(file, loader.construct_document(node), node):
+                if twice and document.kind in READ:
+                    raise ManifestsError(twice)
+                yield document
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark is not None else ""
@@ -131,10 +136,40 @@ def _objects(file: str, body: Any, node: yaml.Node) -> Iterator[Document]:
             yield from _objects(file, item, inner)
         return
     metadata = body.get("metadata")
-    if isinstance(metadata, dict) and isinstance(metadata.get("name"), str) and metadata["name"]:
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if isinstance(name, str) and name and name.isprintable():
         yield Document(file, body, node)
     elif body["kind"] in READ:
-        raise ManifestsError(f"{file}:{node.start_mark.line + 1}: {body['kind']} without metadata.name")
+        where = f"{file}:{node.start_mark.line + 1}: {body['kind']}"
+        if name in (None, ""):
+            raise ManifestsError(f"{where} without metadata.name")
+        if not isinstance(name, str):
+            raise ManifestsError(f"{where}: metadata.name must be a string: write it in quotes")
+        raise ManifestsError(f"{where}: metadata.name must be of small letters, digits, '-' and '.', it is {name!r}")
+
+
+def _twice(file: str, root: yaml.Node) -> str:
+    """What to say of a key that comes twice, for some tools take the last and others refuse it; "" where none does.
+
+    To be asked before the document is made of the nodes: from then on merge keys count as given.
+    """
+    seen, open_nodes = set[int](), [root]
+    while open_nodes:
+        node = open_nodes.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            first: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if isinstance(key, yaml.ScalarNode) and key.value != "<<" and key.value in first:
+                    return f"{file}:{line}: {key.value!r} is given twice, in line {first[key.value]} too"
+                first[str(key.value)] = line
+                open_nodes.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            open_nodes += node.value
+    return ""
 
 
 READ: Mapping[str, str] = {
@@ -178,8 +213,17 @@ def _without_nulls(value: Any, room: list[int]) -> Any:
     if room[0] < 0:
         raise RecursionError
     if isinstance(value, dict):
-        return {name: _without_nulls(inner, room) for name, inner in value.items() if inner is not None}
-    return [_without_nulls(inner, room) for inner in value] if isinstance(value, list) else value
+        return {_key(name): _without_nulls(inner, room) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(inner, room) for inner in value]
+    if value is not None and not isinstance(value, str | int | float):
+        raise TypeError(f"a value of type {type(value).__name__}")
+    return value
+
+
+def _key(name: Any) -> str:
+    """As kubectl makes JSON of YAML, in which a key may be a number or true."""
+    return json.dumps(name) if isinstance(name, int | float) else str(name)
 
 
 def _body(document: Document, metadata: Object) -> Object:
@@ -187,4 +231,6 @@ def _body(document: Document, metadata: Object) -> Object:
         found: Object = _without_nulls({**document.body, "metadata": metadata}, [_MOST_VALUES])
     except RecursionError:
         raise ManifestsError(f"{document.where}: {document.kind} {document.name} is too large, or holds itself") from None
+    except TypeError as error:
+        raise ManifestsError(f"{document.where}: {document.kind} {document.name} holds {error}, which is no JSON") from None
     return found

@@ -11,15 +11,27 @@ _Shape = Any
 _PORT: _Shape = {"number": int}
 _DESTINATION: _Shape = {"host": str, "subset": str, "port": _PORT}
 _ROUTE: _Shape = [{"destination": _DESTINATION, "weight": int, "headers": dict}]
-_POLICY: _Shape = {"connectionPool": dict, "outlierDetection": dict, "loadBalancer": dict, "tls": dict, "portLevelSettings": [dict]}
+_POLICY: _Shape = {
+    "connectionPool": dict,
+    "outlierDetection": {"maxEjectionPercent": int},
+    "loadBalancer": dict,
+    "tls": dict,
+    "portLevelSettings": [dict],
+}
 _LABELS: _Shape = {"*": str}
 _TEMPLATE: _Shape = {"metadata": {"labels": _LABELS}, "spec": {"containers": [dict]}}
+_MATCH: _Shape = {
+    **dict.fromkeys(("uri", "scheme", "method", "authority", "headers", "queryParams", "sourceLabels", "withoutHeaders"), dict),
+    "gateways": [str],
+    "port": int,
+}
 _HTTP: _Shape = {
     "name": str,
-    "match": [dict],
+    "match": [_MATCH],
     "route": _ROUTE,
-    "retries": dict,
-    "fault": dict,
+    "timeout": str,
+    "retries": {"attempts": int, "perTryTimeout": str, "retryOn": str},
+    "fault": {"delay": {"percentage": dict}, "abort": {"percentage": dict}},
     "delegate": {"name": str, "namespace": str},
     "mirror": _DESTINATION,
     "mirrors": [{"destination": _DESTINATION}],
@@ -46,7 +58,7 @@ SHAPES: Mapping[str, _Shape] = {
     "Gateway": {"selector": _LABELS, "servers": [{"hosts": [str], "port": dict}]},
     "ServiceEntry": {"hosts": [str], "ports": [dict]},
     "Sidecar": {"egress": [{"hosts": [str]}], "workloadSelector": dict},
-    "EnvoyFilter": {"configPatches": [dict], "workloadSelector": dict},
+    "EnvoyFilter": {"configPatches": [{"patch": dict}], "workloadSelector": dict},
     "PeerAuthentication": {"mtls": dict, "selector": dict, "portLevelMtls": dict},
 }
 _NAMES = {str: "a string", int: "a whole number", dict: "an object", list: "a list"}

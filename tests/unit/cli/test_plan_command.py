@@ -132,6 +132,23 @@ def test_the_version_that_serves_leaves_nothing_to_plan(tmp_path: Path) -> None:
 # Forms
 
 
+def test_a_delegate_whose_root_is_in_another_namespace_is_planned(tmp_path: Path) -> None:
+    kept = [d for d in documents() if d["kind"] != "VirtualService"]
+    kept[0]["spec"]["virtualService"] = {"name": "routes"}
+    route = {"route": [{"destination": {"host": "reviews", "subset": "v1"}}]}
+    meta = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService"}
+    delegate = {**meta, "metadata": {"name": "routes", "namespace": "bookinfo"}, "spec": {"http": [route]}}
+    to = {"delegate": {"name": "routes", "namespace": "bookinfo"}}
+    root = {
+        **meta,
+        "metadata": {"name": "root", "namespace": "edge"},
+        "spec": {"hosts": ["a.example.com"], "gateways": ["x"], "http": [to]},
+    }
+    result = plan("-f", written(tmp_path, *kept, delegate, root))
+    assert result.exit_code == 0, result.stdout
+    assert "VirtualService/bookinfo/routes" in result.stdout.split("Step 1/")[1]
+
+
 def test_json_has_the_documented_shape() -> None:
     found = json.loads(plan("-f", EXAMPLE, "-o", "json").stdout)
     text = (ROOT / "docs" / "reference" / "cli.md").read_text()
@@ -244,6 +261,13 @@ def test_an_invalid_spec_is_one_line_with_its_place(tmp_path: Path, spec: dict[s
             "spec.http[0].route[0].destination.host must be a string",
         ),
         ("VirtualService", {"http": [{"route": [{"weight": True}]}]}, "spec.http[0].route[0].weight must be a whole number"),
+        ("VirtualService", {"http": [{"retries": {"attempts": "3"}}]}, "spec.http[0].retries.attempts must be a whole number"),
+        ("VirtualService", {"http": [{"match": [{"headers": ["x"]}]}]}, "spec.http[0].match[0].headers must be an object"),
+        (
+            "DestinationRule",
+            {"trafficPolicy": {"outlierDetection": {"maxEjectionPercent": "50%"}}},
+            "spec.trafficPolicy.outlierDetection.maxEjectionPercent must be a whole number",
+        ),
         ("DestinationRule", {"subsets": {"name": "v1"}}, "spec.subsets must be a list"),
         ("DestinationRule", {"subsets": [None]}, "spec.subsets[0] is empty"),
         ("Service", {"selector": ["app"]}, "spec.selector must be an object"),
@@ -261,7 +285,7 @@ def test_an_object_that_no_api_server_would_take_is_one_line_with_its_place(
 def test_an_object_that_nothing_can_read_is_still_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the shapes that are checked leave open."""
     monkeypatch.setattr("canaryrollout.cli.offline.check", lambda _: None)
-    path = edited(tmp_path, "VirtualService", hosts=["reviews"], http="none")
+    path = edited(tmp_path, "Deployment", replicas="many")
     assert "is not what its API asks for (" in refused("-f", path)
 
 
@@ -273,6 +297,39 @@ def test_objects_that_hold_themselves_or_multiply_are_refused(tmp_path: Path) ->
     bomb = "\n".join(f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10) if i else 'x'}]" for i in range(9))
     path.write_text(f"{head}spec:\n{bomb}\n")
     assert refused("-f", path).endswith("Service x is too large, or holds itself")
+
+
+HEAD = "kind: VirtualService\napiVersion: networking.istio.io/v1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{HEAD}metadata: {{name: x}}\nspec:\n  http: []\n  http: []\n", ":6: 'http' is given twice, in line 5 too"),
+        (f"{HEAD}metadata: {{name: 123}}\n", ":1: VirtualService: metadata.name must be a string: write it in quotes"),
+        (f"{HEAD}metadata: {{name: on}}\n", ":1: VirtualService: metadata.name must be a string: write it in quotes"),
+        (f"{HEAD}metadata: {{}}\n", ":1: VirtualService without metadata.name"),
+        (
+            f'{HEAD}metadata: {{name: "a\\e[31m"}}\n',
+            ":1: VirtualService: metadata.name must be of small letters, digits, '-' and '.', it is 'a\\x1b[31m'",
+        ),
+        (
+            f"{HEAD}metadata: {{name: x}}\nspec: {{x: !!binary aA==}}\n",
+            ":1: VirtualService x holds a value of type bytes, which is no JSON",
+        ),
+    ],
+)
+def test_what_tools_read_in_two_ways_or_not_at_all_is_one_line_with_its_place(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    assert refused("-f", path) == f"{path}{said}"
+
+
+def test_merge_keys_may_be_overridden_and_other_tools_files_may_repeat_keys(tmp_path: Path) -> None:
+    merged = "x-base: &base {name: first, match: [{uri: {prefix: /a}}]}\nroutes:\n- {<<: *base, name: second, 80: eighty}\n"
+    path = tmp_path / "x.yaml"
+    path.write_text(f"{HEAD}metadata: {{name: other}}\n{merged}---\nkind: ConfigMap\napiVersion: v1\nmetadata: {{name: X}}\na: 1\na: 2\n")
+    assert plan("-f", EXAMPLE, "-f", path).exit_code == plan("-f", EXAMPLE).exit_code
 
 
 def test_another_version_of_the_api_is_named() -> None:

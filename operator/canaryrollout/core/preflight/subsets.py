@@ -9,7 +9,7 @@ from canaryrollout.core.findings import Finding, Severity
 from canaryrollout.core.preflight.inputs import subject_of
 from canaryrollout.core.preflight.kinds import Check, Kind
 from canaryrollout.core.preflight.view import POD, Route, View, listed, selects
-from canaryrollout.core.shapes import mapping, mappings
+from canaryrollout.core.shapes import mapping, mappings, text
 from canaryrollout.core.snapshot import Raw
 
 MISSING = Kind(
@@ -102,7 +102,7 @@ def _using(view: View, name: str) -> Route | None:
 
 def subset_names_are_unique(view: View) -> Iterator[Finding]:
     """Istio keeps the first of a name."""
-    names = [str(subset.get("name")) for subset in dr.subsets(view.rule)]
+    names = [name for subset in dr.subsets(view.rule) if (name := text(subset.get("name")))]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield REPEATED.found(f"{names.count(name)} subsets are named {name!r}", view.rule_subject, "spec.subsets")
 
