@@ -31,7 +31,7 @@ class Target:
     split: vs.Split
     subsets: tuple[dr.SubsetTarget, ...]
     write_routes: bool
-    """Whether this phase writes routes at all (preparing only brings the subset)."""
+    """Whether this phase has the routes proved (preparing only brings the subset, and keeps the routes as they were)."""
     clusters_first: bool = False
     """Whether the subsets' clusters must be proved before the routes are written (elsewhere they are proved already)."""
     dress: tuple[dr.SubsetTarget, ...] = ()
@@ -97,7 +97,7 @@ def target_of(status: CanaryRolloutStatus, spec: CanaryRolloutSpec, routing: Rou
         wanted = spec.canary_traffic_policy
         policy = routing.canary_policy_before if wanted is None else wanted
         canary = dr.SubsetTarget(routing.canary_subset, rollout.version, policy, manage_policy=routing.trial_policy)
-        split = vs.Split(routing.stable_subset, routing.canary_subset, weight, keep_canary=True)
+        split = vs.Split(routing.stable_subset, routing.canary_subset, weight, keep_canary=phase is not Phase.PREPARING)
         return Target(split, (kept, canary), write_routes=phase is not Phase.PREPARING)
     undressed = dr.SubsetTarget(routing.canary_subset, rollout.version, routing.canary_policy_before, manage_policy=routing.trial_policy)
     if phase is Phase.PROMOTING:
@@ -142,9 +142,9 @@ def make_plan(
         # In every question: what was learned for one serves the next.
         clusters = replace(clusters, sources=shown.sources)
     wanted_now = _digest(target, routing)
-    if not target.write_routes:
-        return MeshPlan(subsets, clusters, None, None, wanted=wanted_now)
     routes = _route_write(target, routing, host, service)
+    if not target.write_routes:  # what somebody sends to the canary before its first step is taken back; the next phase proves it
+        return MeshPlan(subsets, clusters, routes if service is not None else None, None, wanted=wanted_now)
     expected = partial(_splits_expectation, clusters, service, shown, mesh) if service is not None and shown is not None else None
     return MeshPlan(subsets, clusters, routes, _cleanup(target, routing, label, host, mesh), expected, target.clusters_first, wanted_now)
 
