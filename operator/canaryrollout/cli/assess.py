@@ -116,6 +116,8 @@ def _readiness(
     """Why it would not start now, though the objects are right: pods that are missing, unready or crashing."""
     if not shown.stable or spec.version == shown.stable or status.phase not in (Phase.PENDING, Phase.STABLE):
         return None
+    if seen.pods is None and not seen.versions:  # nobody could look
+        return None
     if status.phase is Phase.PENDING:
         stable = adoption.find_stable(Input(seen, spec, ServiceHost(spec.service, seen.namespace, machine.cluster_domain)))
         if isinstance(stable, Problem):

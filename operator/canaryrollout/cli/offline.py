@@ -179,6 +179,8 @@ def _unknown(spec: CanaryRolloutSpec, service: Object | None, versions: Mapping[
     found = ["whether pods are ready, and what the cluster holds besides these files"]
     if service is None:
         found.append(f"Service {spec.service}: it is not among the files; its selector and ports are taken for right")
-    if spec.version not in versions:
+    if not versions:
+        found.append("the pods of every version: no workload of the Service is among the files")
+    elif spec.version not in versions:
         found.append(f"the pods of version {spec.version}: no pod template of the files carries {spec.version_label}={spec.version}")
     return tuple(found)
