@@ -62,7 +62,8 @@ def given(file: Path) -> Input:
         mesh=MeshObjects(own.get("VirtualService", ()), own.get("DestinationRule", ())),
         surroundings=Cluster(of, mesh_config={}).around(NAMESPACE),
     )
-    spec = CanaryRolloutSpec.model_validate({"service": "reviews", "version": "v2"})
+    asked = next((item["spec"] for item in own.get("CanaryRollout", ())), {})
+    spec = CanaryRolloutSpec.model_validate({"service": "reviews", "version": "v2", **asked})
     routing = Routing(virtual_service="reviews", destination_rule="reviews", stable_subset="v1", canary_subset="v2")
     return Input(snapshot, spec, ServiceHost("reviews", NAMESPACE), routing)
 
@@ -85,7 +86,7 @@ def analyze(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Analyze]:
 
         def run(file: Path) -> list[Object]:
             core = [item for item in yaml.safe_load_all(file.read_text()) if item["kind"] in CORE]
-            istio = [item for item in yaml.safe_load_all(file.read_text()) if item["kind"] not in CORE]
+            istio = [item for item in yaml.safe_load_all(file.read_text()) if item["kind"] not in (*CORE, "CanaryRollout")]
             simulated = folder / file.name
             simulated.write_text(yaml.safe_dump_all(istio))
             for item in core:
@@ -125,7 +126,8 @@ def test_each_file_shows_what_it_is_named_after(file: Path) -> None:
 
 
 def test_there_is_a_file_for_each_code() -> None:
-    assert {kind.code for kind in KINDS} - {file.stem for file in FILES} == set()
+    # What makes a check fail is a mistake in the check, not an object.
+    assert {kind.code for kind in KINDS} - {file.stem for file in FILES} == {"CheckFailed"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
