@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from typing import Any
 
+import pytest
 from arena import Arena, seconds
 from localmesh.load import Answer
 
@@ -25,6 +26,7 @@ def subsets(place: Arena) -> list[str]:
     return [subset["name"] for subset in place.destination_rule()["spec"]["subsets"]]
 
 
+@pytest.mark.alone  # what a machine busy with other meshes drops would count as failed here
 def test_no_request_fails_by_configuration_in_promotions_and_a_rollback_with_churning_connections_and_pods(
     place: Arena, busy: dict[str, Any]
 ) -> None:

@@ -25,7 +25,7 @@ def test_weights_edited_in_mid_step_are_put_right_and_the_editor_is_named(place:
         place.release("v2")
         place.wait_phase("Analysing")
         shift(place, "kubectl-edit", v1=20, v2=80)
-        place.wait(lambda: place.split() == {"v1": 75, "v2": 25}, 5, "the step's weights")
+        place.wait(lambda: place.split() == {"v1": 75, "v2": 25}, 30, "the step's weights")
         assert place.wait_outcome("v2")["outcome"] == "Promoted"
         assert load.failures() == []
     assert len(drifts(place)) == 1
@@ -41,8 +41,8 @@ def test_routes_reset_at_rest_go_back_to_stable(place: Arena, brief: dict[str, A
         path = f"{ISTIO}/namespaces/{place.namespace}/virtualservices/reviews?fieldManager=kubectl-replace"
         plain = [{"op": "replace", "path": "/spec/http/0/route", "value": [{"destination": {"host": "reviews"}}]}]
         place.mesh.request("PATCH", path, plain, "application/json-patch+json")
-        place.wait(lambda: place.split() == {"v2": 100}, 5, "stable's subset")
-        place.wait(lambda: place.phase() == "Stable" and place.condition("Ready")["status"] == "True", 15, "rest")
+        place.wait(lambda: place.split() == {"v2": 100}, 30, "stable's subset")
+        place.wait(lambda: place.phase() == "Stable" and place.condition("Ready")["status"] == "True", 30, "rest")
         assert load.failures() == []
     assert drifts(place)[0].startswith("kubectl-replace (Update at ")
 
@@ -54,7 +54,7 @@ def test_people_who_take_over_are_left_alone_until_they_give_it_back(place: Aren
         place.release("v2", error_rate=0.3)
         place.wait_phase("Shifting", "Analysing")
         place.annotate(takeover="incident 4711")
-        place.wait_phase("Paused", timeout=10)
+        place.wait_phase("Paused", timeout=30)
         assert "incident 4711" in place.status()["message"]
         shift(place, "kubectl-edit", v1=50, v2=50)
         place.wait(lambda: place.condition("Analysis")["status"] == "False", 60, "the failures to be told")
@@ -73,7 +73,7 @@ def test_a_configured_manager_takes_over_by_its_first_change(mesh: Mesh, brief: 
             place.release("v2")
             place.wait_phase("Analysing")
             shift(place, "kubectl-edit", v1=60, v2=40)
-            place.wait_phase("Paused", timeout=10)
+            place.wait_phase("Paused", timeout=30)
             assert place.condition("Ready")["reason"] == "TakenOver"
             assert place.split() == {"v1": 60, "v2": 40}
             place.annotate(resume="done")

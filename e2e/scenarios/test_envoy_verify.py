@@ -64,6 +64,7 @@ def synced(place: Arena) -> list[str]:
     return [str(event["note"]) for event in place.events() if event["reason"] == "StepSynced"]
 
 
+@pytest.mark.alone  # an Istio Gateway is also for the gateway pods of other tests' namespaces, which may not be read
 def test_a_healthy_rollout_says_how_many_envoys_were_read(careful: Arena, brief: dict[str, Any]) -> None:
     place = careful
     at_the_gateway_too(place)
@@ -82,6 +83,7 @@ def test_a_healthy_rollout_says_how_many_envoys_were_read(careful: Arena, brief:
     assert all(note.endswith("counting begins; 5 Envoys were read and have it") for note in synced(place))
 
 
+@pytest.mark.alone  # an Istio Gateway is also for the gateway pods of other tests' namespaces, which may not be read
 def test_a_proxy_that_acknowledges_and_serves_something_else_is_named_and_the_release_undone(careful: Arena, quick: dict[str, Any]) -> None:
     place = careful
     place.mesh.scale(place.namespace, "bystander-v1", 2)

@@ -44,14 +44,14 @@ def test_argo_cd_with_the_rules_of_the_page_lets_a_rollout_through_and_later_com
             assert place.wait_outcome("v2")["outcome"] == "Promoted"
             assert load.failures() == []
             assert not any(event["reason"] == "Drifted" for event in place.events())
-            place.wait(lambda: "canaryrollout" not in managers(place.virtual_service()) | managers(place.destination_rule()), 10, "release")
+            place.wait(lambda: "canaryrollout" not in managers(place.virtual_service()) | managers(place.destination_rule()), 30, "release")
             rule, service = copy.deepcopy(git)
             rule["spec"]["trafficPolicy"] = {"connectionPool": {"http": {"http1MaxPendingRequests": 99}}}
             service["metadata"]["labels"]["team"] = "films"
             argo.commit(RULE, rule)
             argo.commit(SERVICE, service)
-            place.wait(lambda: place.destination_rule()["spec"].get("trafficPolicy") == rule["spec"]["trafficPolicy"], 15, "the commit")
-            place.wait(lambda: place.virtual_service()["metadata"]["labels"]["team"] == "films", 15, "the commit")
+            place.wait(lambda: place.destination_rule()["spec"].get("trafficPolicy") == rule["spec"]["trafficPolicy"], 30, "the commit")
+            place.wait(lambda: place.virtual_service()["metadata"]["labels"]["team"] == "films", 30, "the commit")
             assert place.split() == {"v2": 100}
             assert load.failures() == []
         applied = argo.applied
@@ -74,7 +74,7 @@ def test_argo_cd_without_the_rules_is_given_way_to_and_what_the_message_says_let
             assert place.condition("Stalled")["status"] == "True"
             assert status["message"].startswith("argocd-controller (Apply at ")
             held = status["phase"] == "Paused"
-            place.wait(lambda: place.split() == {"v1": 100}, 10, "all traffic on stable")
+            place.wait(lambda: place.split() == {"v1": 100}, 30, "all traffic on stable")
             argo.sync()
             revision = place.virtual_service()["metadata"]["resourceVersion"]
             applied = argo.applied

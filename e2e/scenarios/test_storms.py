@@ -96,6 +96,7 @@ def passes(place: Arena) -> str:
     return f"{figures['count']:.0f} passes of {1000 * figures['sum'] / figures['count']:.0f} ms"
 
 
+@pytest.mark.alone  # edits in such numbers delay istiod's pushes for everybody
 @pytest.mark.parametrize(("faults", "outcome"), [({}, "Promoted"), ({"error_rate": 0.7}, "RolledBack")], ids=["good", "bad"])
 def test_a_rollout_ends_as_it_should_while_all_its_objects_are_edited_twenty_times_a_second(
     place: Arena, busy: dict[str, Any], faults: dict[str, Any], outcome: str
