@@ -15,7 +15,6 @@ from canaryrollout.controller.surroundings import SurroundingsReader
 from canaryrollout.core.context import COUNTED, PROVING, WRITING, Context, reads_around
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits
-from canaryrollout.core.plan import named
 from canaryrollout.core.slicing import next_poll
 from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Raw, Snapshot, SyncReport
 from canaryrollout.core.standing import Standing, asked, asking, stand
@@ -192,11 +191,7 @@ def _question(context: Context) -> Expectation | None:
 
 def _written(context: Context) -> tuple[Raw, ...]:
     """The objects about which the proxies are asked now, or will be after the next write."""
-    routing, mesh = context.status.routing, context.snapshot.mesh
-    if routing is None or context.status.phase not in WRITING:
-        return ()
-    found = named(mesh.virtual_services, routing.virtual_service), named(mesh.destination_rules, routing.destination_rule)
-    return tuple(item for item in found if item is not None)
+    return tuple(item for item in context.objects if item is not None) if context.status.phase in WRITING else ()
 
 
 def _standing(look: _Look) -> tuple[Problem, ...]:
