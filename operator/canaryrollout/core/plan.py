@@ -18,6 +18,7 @@ from canaryrollout.core import envoy_routes
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.decision import CreateObject, MeshWrite, PatchObject
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.memory import Memory
 from canaryrollout.core.snapshot import Expectation, MeshObjects, Raw
 
 ON_TRIAL = frozenset({Phase.PREPARING, Phase.SHIFTING, Phase.ANALYSING, Phase.PAUSED})
@@ -130,6 +131,12 @@ def make_plan(
     target: Target, routing: Routing, spec: CanaryRolloutSpec, host: ServiceHost, mesh: MeshObjects, *, around: tuple[Raw, ...] = ()
 ) -> MeshPlan:
     """Compare the target with the live objects. `around` are VirtualServices of other namespaces: they may be a delegate's roots."""
+    return _PLANS((routing, spec, mesh, around), (target, host))
+
+
+def _made(same: tuple[Routing, CanaryRolloutSpec, MeshObjects, tuple[Raw, ...]], alike: tuple[Target, ServiceHost]) -> MeshPlan:
+    routing, spec, mesh, around = same
+    target, host = alike
     rule = named(mesh.destination_rules, routing.destination_rule)
     service = named(mesh.virtual_services, routing.virtual_service)
     label = routing.version_label or spec.version_label
@@ -147,6 +154,9 @@ def make_plan(
         return MeshPlan(subsets, clusters, routes if service is not None else None, None, wanted=wanted_now)
     expected = partial(_splits_expectation, clusters, service, shown, mesh) if service is not None and shown is not None else None
     return MeshPlan(subsets, clusters, routes, _cleanup(target, routing, label, host, mesh), expected, target.clusters_first, wanted_now)
+
+
+_PLANS = Memory(_made)
 
 
 def _digest(target: Target, routing: Routing) -> str:

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from canaryrollout.api.status import RouteRecord, Routing
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.memory import Memory
 from canaryrollout.core.shapes import mappings
 from canaryrollout.core.snapshot import Raw
 from canaryrollout.core.virtual_services import Entry, http_routes, route_keys, service_entries, subset_of, weight_of, weightless
@@ -147,6 +148,11 @@ def repeated_destination(virtual_service: Raw, host: ServiceHost, records: tuple
 def tracked_routes(virtual_service: Raw, host: ServiceHost, routing: Routing) -> tuple[RouteRecord, ...]:
     """The recorded routes that are still there, and those that came up since: new ones that move by the same rule, and renamed
     or re-matched ones, which would otherwise keep the canary's share through a rollback."""
+    return _TRACKED((virtual_service, routing), (host,))
+
+
+def _tracked(same: tuple[Raw, Routing], alike: tuple[ServiceHost]) -> tuple[RouteRecord, ...]:
+    (virtual_service, routing), (host,) = same, alike
     stable, canary, keys = routing.stable_subset, routing.canary_subset, set(route_keys(virtual_service))
     kept = {record.key: record for record in routing.routes if record.key in keys}
     moving = moving_routes(virtual_service, host, stable, canary, routing.only_routes)
@@ -160,6 +166,9 @@ def tracked_routes(virtual_service: Raw, host: ServiceHost, routing: Routing) ->
     # A destination of a subset that the operator added cannot be older than the rollout.
     added = (record.model_copy(update={"added": record.added or routing.added_canary_subset}) for record in fresh.values())
     return (*kept.values(), *added)
+
+
+_TRACKED = Memory(_tracked)
 
 
 def _record(route: _Route, canary: str, why: Why) -> RouteRecord:

@@ -1,68 +1,56 @@
-"""What preflight found of objects that are still the same.
+"""Preflight with a memory (core.memory): hundreds of passes of a simulation look at the same objects."""
 
-A simulation, a preview and a backtest look at the same frozen objects in hundreds of passes. The operator reads them anew each
-time, so that nothing is found here: what it finds is never older than its pass.
-"""
+from collections.abc import Callable, Mapping
 
-from collections.abc import Callable
-from functools import lru_cache
-
+from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.api.status import Routing
 from canaryrollout.core.findings import Finding
+from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.memory import Memory
 from canaryrollout.core.preflight.inputs import Input
-from canaryrollout.core.snapshot import Snapshot
+from canaryrollout.core.snapshot import MeshObjects, PodSeen, Problem, Raw, Snapshot, VersionPods
+from canaryrollout.core.surroundings import Surroundings
 
-_KEPT = 4
+_Seen = tuple[
+    CanaryRolloutSpec,
+    Routing | None,
+    MeshObjects,
+    Raw | None,
+    Surroundings | None,
+    tuple[Problem, ...],
+    Mapping[str, VersionPods],
+    tuple[PodSeen, ...] | None,
+]
 
 Examine = Callable[[Input], tuple[Finding, ...]]
-
-
-class _Same:
-    """Equal to another one of the very same objects."""
-
-    __slots__ = ("given", "parts")
-
-    def __init__(self, given: Input) -> None:
-        seen = given.snapshot
-        around = seen.surroundings, seen.problems, seen.versions, seen.pods
-        self.given = given
-        self.parts = given.spec, given.recorded, seen.mesh, seen.service, *around
-
-    def __hash__(self) -> int:
-        return hash(tuple(map(id, self.parts)))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Same) or (self.given.host, _names(self.given)) != (other.given.host, _names(other.given)):
-            return False
-        return all(mine is theirs for mine, theirs in zip(self.parts, other.parts, strict=True))
-
-
-def _names(given: Input) -> tuple[str, str]:
-    return given.snapshot.name, given.snapshot.namespace
 
 
 def remembered(examine: Examine) -> Examine:
     """`examine` with a memory. It sees nothing of a snapshot but what it is remembered by."""
 
-    @lru_cache(maxsize=_KEPT)
-    def found(same: _Same) -> tuple[Finding, ...]:
-        return examine(_reduced(same.given))
+    def look(same: _Seen, alike: tuple[ServiceHost, str, str]) -> tuple[Finding, ...]:
+        spec, recorded, mesh, service, surroundings, problems, versions, pods = same
+        host, name, namespace = alike
+        seen = Snapshot(
+            name=name,
+            namespace=namespace,
+            uid="",
+            generation=0,
+            now=0.0,
+            problems=problems,
+            service=service,
+            versions=versions,
+            mesh=mesh,
+            pods=pods,
+            surroundings=surroundings,
+        )
+        return examine(Input(seen, spec, host, recorded))
 
-    return lambda given: found(_Same(given))
+    memory = Memory(look)
 
+    def ask(given: Input) -> tuple[Finding, ...]:
+        seen = given.snapshot
+        objects = seen.mesh, seen.service, seen.surroundings, seen.problems, seen.versions, seen.pods
+        return memory((given.spec, given.recorded, *objects), (given.host, seen.name, seen.namespace))
 
-def _reduced(given: Input) -> Input:
-    seen = given.snapshot
-    kept = Snapshot(
-        name=seen.name,
-        namespace=seen.namespace,
-        uid="",
-        generation=0,
-        now=0.0,
-        problems=seen.problems,
-        service=seen.service,
-        versions=seen.versions,
-        mesh=seen.mesh,
-        pods=seen.pods,
-        surroundings=seen.surroundings,
-    )
-    return Input(kept, given.spec, given.host, given.recorded)
+    return ask
