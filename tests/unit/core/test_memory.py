@@ -1,7 +1,6 @@
 """What is remembered is what was asked: about the very same objects, with the same rest."""
 
 import pytest
-
 from canaryrollout.core.memory import Memory
 
 Numbers = list[int]
