@@ -6,6 +6,8 @@ the service's share.
 
 import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -60,10 +62,12 @@ def _digest(value: Any) -> str:
 def route_keys(virtual_service: Raw) -> list[str]:
     """The keys of all HTTP routes; a repeated key is numbered."""
     keys: list[str] = []
+    taken: Counter[str] = Counter()
     for route in http_routes(virtual_service):
         key = route_key(route)
-        seen = sum(1 for other in keys if other == key or other.startswith(key + "#"))
-        keys.append(f"{key}#{seen}" if seen else key)
+        keys.append(f"{key}#{taken[key]}" if taken[key] else key)
+        # A name may itself look like a numbered one.
+        taken.update((keys[-1], *(keys[-1][: mark.start()] for mark in re.finditer("#", keys[-1]))))
     return keys
 
 

@@ -1,6 +1,8 @@
 """Whether one match of an HTTP route takes every request that another one takes. In doubt it does not."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from canaryrollout.core.shapes import mapping, mappings, texts
@@ -18,12 +20,64 @@ def matches_of(route: Mapping[str, Any]) -> list[Match]:
     return mappings(route.get("match")) or [{}]
 
 
-def covered_by(match: Match, earlier: Iterable[Match], gateways: Sequence[str] = ("mesh",)) -> bool:
-    """Whether one of the earlier matches takes all requests of `match`. `gateways` are those of the VirtualService."""
-    return any(_takes_all(wide, match, gateways) for wide in earlier)
+class Earlier:
+    """The matches of the routes before one, each by a condition that it makes: there are VirtualServices with a thousand routes, and
+    to compare each with each would take seconds of every pass.
+    """
+
+    def __init__(self, gateways: Sequence[str] = ("mesh",)) -> None:
+        """`gateways` are those of the VirtualService."""
+        self._gateways = gateways
+        self._by_condition: defaultdict[str, list[tuple[int, Match]]] = defaultdict(list)
+
+    def add(self, index: int, route: Mapping[str, Any]) -> None:
+        """A route that comes after those that were added before."""
+        for match in matches_of(route):
+            self._by_condition[next(_conditions(match), "")].append((index, match))
+
+    def taking(self, match: Match) -> int | None:
+        """The index of the first of them that takes all requests of `match`; None where there is none."""
+        asked = {"", *_conditions(match), *_uri_prefixes(match)}
+        found = (entry for condition in asked for entry in self._by_condition.get(condition, ()))
+        return min((index for index, wide in found if takes_all(wide, match, self._gateways)), default=None)
 
 
-def _takes_all(wide: Match, narrow: Match, gateways: Sequence[str]) -> bool:
+def _conditions(match: Match) -> Iterator[str]:
+    """What a match says as one who takes all of its requests must say it (its path perhaps shorter), the most telling first."""
+    uri = match.get("uri")
+    if not _anything(uri) and not match.get("ignoreUriCase"):
+        prefix = mapping(uri).get("prefix")
+        yield _uri_prefix(prefix) if isinstance(prefix, str) else _said("uri", uri)
+    for kind in _MAPS:
+        for name, value in mapping(match.get(kind)).items():
+            if not _is_prefix(value):
+                yield _said(f"{kind}.{name}", value)
+    for kind in ("authority", "method", "scheme"):
+        if match.get(kind) is not None and not _is_prefix(match[kind]):
+            yield _said(kind, match[kind])
+
+
+def _uri_prefixes(match: Match) -> Iterator[str]:
+    """Every prefix that the path of a request of this match has, as far as it says so."""
+    uri = mapping(match.get("uri"))
+    text = uri.get("exact", uri.get("prefix"))
+    if isinstance(text, str):
+        yield from (_uri_prefix(text[:length]) for length in range(len(text) + 1))
+
+
+def _uri_prefix(prefix: str) -> str:
+    return f"uri.prefix {prefix}"
+
+
+def _is_prefix(value: Any) -> bool:
+    return isinstance(value, Mapping) and "prefix" in value
+
+
+def _said(what: str, value: Any) -> str:
+    return f"{what} {json.dumps(value, sort_keys=True, default=str)}"
+
+
+def takes_all(wide: Match, narrow: Match, gateways: Sequence[str]) -> bool:
     if set(wide) - _KNOWN:
         return False
     if not set(texts(narrow.get("gateways")) or gateways) <= set(texts(wide.get("gateways")) or gateways):

@@ -8,7 +8,7 @@ from canaryrollout.core.delegates import is_delegate, roots_of
 from canaryrollout.core.findings import Finding, Severity
 from canaryrollout.core.preflight.inputs import all_virtual_services
 from canaryrollout.core.preflight.kinds import Check, Kind
-from canaryrollout.core.preflight.matching import covered_by, matches_of
+from canaryrollout.core.preflight.matching import Earlier, matches_of
 from canaryrollout.core.preflight.view import MESH, Route, View, bound_to, listed
 from canaryrollout.core.shapes import mapping, ports_of, texts
 
@@ -99,13 +99,13 @@ def routes_are_reached(view: View) -> Iterator[Finding]:
     if view.virtual_service is None:
         return
     everything = vs.http_routes(view.virtual_service)
-    gateways = tuple(texts(mapping(view.virtual_service.get("spec")).get("gateways")) or [MESH])
+    earlier, added = Earlier(tuple(texts(mapping(view.virtual_service.get("spec")).get("gateways")) or [MESH])), 0
     for route in view.routes:
-        earlier = [(index, found) for index, found in enumerate(everything[: route.index]) if not found.get("delegate")]
-        matches = matches_of(route.raw)
-        taken: list[int | None] = [
-            next((index for index, found in earlier if covered_by(match, matches_of(found), gateways)), None) for match in matches
-        ]
+        for before in range(added, route.index):
+            if not everything[before].get("delegate"):
+                earlier.add(before, everything[before])
+        added = route.index
+        taken = [earlier.taking(match) for match in matches_of(route.raw)]
         by = [index for index in taken if index is not None]
         if len(by) == len(taken):
             said = f"{route.named} is never reached: http[{max(by)}] before it takes the same requests"
