@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from typing import Any
 import chartkit
 import yaml
 from localmesh import sample
+from localmesh.addresses import free_ports
 from localmesh.errors import LocalMeshError
 from localmesh.kube import ApiError
 from localmesh.mesh import Mesh
@@ -227,7 +227,7 @@ def operator_for(
     mesh.apply(*manifests)
     account = next(m["metadata"]["name"] for m in manifests if m["kind"] == "ServiceAccount" and m["metadata"]["namespace"] == namespace)
     address = mesh.folder.sub("operators")
-    health, metrics = _free_ports(2)
+    health, metrics = free_ports(2)
     arguments = {
         "namespace": namespace,
         "prometheus-url": mesh.prometheus_url,
@@ -246,18 +246,6 @@ def operator_for(
     root = Path(__file__).resolve().parent.parent
     environment = {k: v for k, v in os.environ.items() if k != "KUBECONFIG"} | {"PYTHONPATH": str(root / "operator")}
     return Operator(command, environment, address / f"{namespace}.log", f"http://127.0.0.1:{health}")
-
-
-def _free_ports(count: int) -> list[int]:
-    """Loopback ports that nothing listens on now, below those of proxies and of outgoing connections."""
-    with contextlib.ExitStack() as stack:
-        found: list[int] = []
-        while len(found) < count:
-            port = 11_000 + secrets.randbelow(3_000)
-            with contextlib.suppress(OSError):
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
-                found.append(port)
-        return found
 
 
 @contextlib.contextmanager

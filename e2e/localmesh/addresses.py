@@ -1,6 +1,9 @@
 """Addresses and ports of the mesh, all inside its own network namespace."""
 
+import contextlib
 import ipaddress
+import secrets
+import socket
 
 POD_RANGE = "10.244.0.0/16"
 APISERVER_IP = "10.244.0.1"
@@ -27,6 +30,7 @@ WORKLOAD_PORT = 18080
 _FIRST_POD = ipaddress.IPv4Address("10.244.1.1")
 _POD_COUNT = 40 * 256
 _FIRST_PROXY_PORT = 20000
+_FREE_PORTS = range(11_000, 14_000)
 PLAYGROUND_GATEWAY_PORT = 31380
 """Listener port of the gateway of the sample that people apply by hand."""
 _GATEWAY_PORTS = range(31381, 32381)
@@ -43,6 +47,18 @@ def http_proxy_port(pod_ip: str) -> int:
     below the kernel's range for outgoing connections.
     """
     return _FIRST_PROXY_PORT + int(ipaddress.IPv4Address(pod_ip)) - int(_FIRST_POD)
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nothing listens on now, below those of proxies and of outgoing connections, for programs beside the mesh."""
+    with contextlib.ExitStack() as stack:
+        found: list[int] = []
+        while len(found) < count:
+            port = _FREE_PORTS.start + secrets.randbelow(len(_FREE_PORTS))
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                found.append(port)
+        return found
 
 
 class PodAddresses:

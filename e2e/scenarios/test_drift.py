@@ -32,6 +32,29 @@ def test_weights_edited_in_mid_step_are_put_right_and_the_editor_is_named(place:
     assert drifts(place)[0].startswith("kubectl-edit (Update at ")
 
 
+def test_what_somebody_sends_to_the_canary_before_its_first_step_is_taken_back(mesh: Mesh, brief: dict[str, Any]) -> None:
+    prometheus = mesh.new_prometheus("preparing")
+    try:
+        with arena(mesh, flags={"prometheus-url": prometheus.url}) as place:
+            place.rollout("v1", **brief)
+            place.wait_phase("Stable")
+            prometheus.stop()  # without its answer the first step does not begin
+            with mesh.load(place.namespace, rps=80) as load:
+                place.release("v2")
+                place.wait_phase("Preparing")
+                place.wait(lambda: place.condition("ProxiesSynced")["status"] == "True", 30, "the canary's clusters in all proxies")
+                shift(place, "kubectl-edit", v1=50, v2=50)
+                place.wait(lambda: place.split() == {"v1": 100}, 30, "stable's weight")
+                assert place.phase() == "Preparing"
+                place.wait(lambda: drifts(place), 30, "the Event")
+                assert drifts(place)[0].startswith("kubectl-edit (Update at ")
+                prometheus.start()
+                assert place.wait_outcome("v2")["outcome"] == "Promoted"
+                assert load.failures() == []
+    finally:
+        prometheus.stop()
+
+
 def test_routes_reset_at_rest_go_back_to_stable(place: Arena, brief: dict[str, Any]) -> None:
     place.rollout("v1", **brief)
     place.wait_phase("Stable")

@@ -3,17 +3,19 @@
 import contextlib
 import json
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from localmesh.binaries import ensure
+import yaml
+from localmesh.addresses import free_ports
+from localmesh.binaries import ensure, istio_crds
 from localmesh.credentials import kubeconfig, new_ec_key
 
 START_SECONDS = 60.0
@@ -53,19 +55,6 @@ def wait_until(ready: Callable[[], bool], what: str, seconds: float = START_SECO
                 return
         time.sleep(0.1)
     pytest.fail(f"{what} within {seconds:.0f} s")
-
-
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nothing listens on now, below those that the kernel gives to outgoing connections of other tests."""
-    with contextlib.ExitStack() as stack:
-        found: list[int] = []
-        while len(found) < count:
-            port = 10_000 + secrets.randbelow(20_000)
-            with contextlib.suppress(OSError):
-                one = stack.enter_context(socket.socket())
-                one.bind(("127.0.0.1", port))
-                found.append(port)
-        return found
 
 
 @contextlib.contextmanager
@@ -129,3 +118,18 @@ def running_apiserver(folder: Path) -> Iterator[ApiServer]:
     ):
         wait_until(lambda: server.ca.exists() and server.request("GET", "/readyz").ok, "the API server is not ready")
         yield server
+
+
+def serve_istio(server: ApiServer, *kinds: str) -> None:
+    """Bring Istio's definitions of these kinds, and wait until they are served."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for definition in yaml.load_all(istio_crds().read_text(), Loader=loader):
+        names = definition["spec"]["names"] if definition else {"kind": ""}
+        if names["kind"] in kinds:
+            server.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+            path = f"/apis/networking.istio.io/v1/{names['plural']}"
+            wait_until(partial(_answers, server, path), f"{names['kind']} is not served")
+
+
+def _answers(server: ApiServer, path: str) -> bool:
+    return server.request("GET", path).ok

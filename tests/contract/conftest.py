@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from apiserver import ApiServer, running_apiserver
+from apiserver import ApiServer, running_apiserver, serve_istio
 from canaryrollout.metrics.endpoint import PrometheusEndpoint
 from canaryrollout.metrics.prometheus import PrometheusClient
 from prometheus_bookinfo import Bookinfo, bookinfo
@@ -14,6 +14,14 @@ from prometheus_server import PrometheusServer, running_prometheus
 def apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """Every test brings its own definitions and namespaces."""
     with running_apiserver(tmp_path_factory.mktemp("apiserver")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def istio_apiserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """Another one, with Istio's definitions: `apiserver` is for tests that miss them. Each test works in a namespace of its own."""
+    with running_apiserver(tmp_path_factory.mktemp("istio")) as server:
+        serve_istio(server, "VirtualService", "DestinationRule")
         yield server
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from apiserver import free_ports, wait_until
+from apiserver import wait_until
+from localmesh.addresses import free_ports
 from localmesh.binaries import ensure
 
 SCRAPE_SECONDS = 0.4

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from apiserver import free_ports, running, wait_until
+from apiserver import running, wait_until
 from chartkit import CHART, render
+from localmesh.addresses import free_ports
 from localmesh.binaries import ensure
 
 

@@ -7,11 +7,10 @@ import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import pytest
 import yaml
-from apiserver import ApiServer, running_apiserver, wait_until
+from apiserver import ApiServer
 from canaryrollout.api.status import Phase
 from canaryrollout.controller.effects import MANAGER
 from canaryrollout.core.decision import Action, CreateObject, PatchObject
@@ -82,24 +81,12 @@ class ServedLife(Life):
         self.writes.append(copy.deepcopy(stored))
 
 
-def is_served(api: ApiServer, path: str) -> bool:
-    return api.request("GET", path).ok
-
-
 @pytest.fixture(scope="module")
-def with_istio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of its own: others test that Istio's types are missing."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    folder = tmp_path_factory.mktemp("corpus")
-    with running_apiserver(folder) as api, asyncio.Runner() as runner:
-        for definition in yaml.load_all(istio_crds().read_text(), Loader=loader):
-            if definition and definition["spec"]["names"]["kind"] in RESOURCES:
-                api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
-        for resource in RESOURCES.values():
-            wait_until(partial(is_served, api, resource.path()), "the API")
-        kube = runner.run(KubeClient.load(api.write_kubeconfig(folder / "kubeconfig")))
+def with_istio(istio_apiserver: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with asyncio.Runner() as runner:
+        kube = runner.run(KubeClient.load(istio_apiserver.write_kubeconfig(tmp_path_factory.mktemp("corpus") / "kubeconfig")))
         runner.run(kube.create(NAMESPACES, None, {"metadata": {"name": NAMESPACE}}))
-        yield Server(api, kube, runner)
+        yield Server(istio_apiserver, kube, runner)
         runner.run(kube.close())
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from apiserver import free_ports, running, wait_until
+from apiserver import running, wait_until
 from canaryrollout.telemetry import Metrics, RolloutView
 from chartkit import render
+from localmesh.addresses import free_ports
 from localmesh.binaries import ensure
 from prometheus_client import start_http_server
 

@@ -1,32 +1,24 @@
 """What core.ownership relies on in the API server: whom a JSON Patch takes a list from, and how it is given back."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
-from apiserver import ApiServer, running_apiserver, wait_until
+from apiserver import ApiServer
 from canaryrollout.core.ownership import MANAGER, last_author, release
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import Conflict, PreconditionFailed
 from canaryrollout.kube.resources import VIRTUALSERVICES
-from localmesh.binaries import istio_crds
 
 NAMESPACE = "owners"
 
 
 @pytest.fixture(scope="module")
-def with_istio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """A server of its own: others test that Istio's types are missing."""
-    with running_apiserver(tmp_path_factory.mktemp("owners")) as server:
-        for definition in yaml.safe_load_all(istio_crds().read_text()):
-            if definition and definition["spec"]["names"]["kind"] == "VirtualService":
-                server.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
-        wait_until(lambda: server.request("GET", "/apis/networking.istio.io/v1/virtualservices").ok, "the API")
-        server.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
-        yield server
+def with_istio(istio_apiserver: ApiServer) -> ApiServer:
+    istio_apiserver.create("/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+    return istio_apiserver
 
 
 @pytest_asyncio.fixture
