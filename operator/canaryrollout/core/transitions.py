@@ -92,7 +92,9 @@ def unproved_step(context: Context, **more: object) -> CanaryRolloutStatus:
     rollout = _rollout(context)
     unproved = {"started_at": context.snapshot.now, "synced_at": None, "observed_from": None, "observed_until": None}
     step = rollout.step.model_copy(update=unproved) if rollout.step else None
-    evidence = resume_step(_heard(context, rollout)) if context.evidence is not None else None
+    # Before the first step nothing is staked: the canary has no weight, and its warmup has not begun.
+    begun = rollout.step is not None and context.evidence is not None
+    evidence = resume_step(_heard(context, rollout)) if begun else rollout.evidence
     rollout = rollout.model_copy(update={"step": step, "evidence": evidence, "reason": "", "explanation": ""})
     return context.status.model_copy(update={"rollout": rollout, **more})
 

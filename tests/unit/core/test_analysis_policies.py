@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from canaryrollout.api.status import Phase
 from canaryrollout.core.context import RESUME
+from canaryrollout.core.snapshot import ProxyState, ProxyStatus
 from world import World, adopted, pods
 
 
@@ -142,3 +143,25 @@ def test_a_step_may_take_its_time() -> None:
     began = world.now
     world.run(until=lambda w: w.parsed.weight == 100)
     assert world.now - began >= 120
+
+
+def test_the_warmup_begins_with_the_first_weight_and_not_with_a_resume_before_it() -> None:
+    world = adopted(slow_rate={"v2": 0.3})
+    world.spec |= {"analysis": {"warmup": "2m"}, "sync": {"onTimeout": "pause"}}
+    world.lagging = (ProxyStatus("gateway-1.shop", ProxyState.PENDING, "istiod-0"),)
+    world.release("v2").run_to(Phase.PAUSED)
+    world.lagging, world.annotations = (), {RESUME: "proxies are back"}
+    world.versions = {**world.versions, "v2": pods("v2", ready=0, total=2)}
+    world.run_to(Phase.PREPARING)
+    end = world.now + 300
+    world.run(until=lambda w: w.now > end)
+    rollout = world.parsed.rollout
+    assert rollout is not None
+    assert rollout.evidence is not None
+    assert (rollout.evidence.weight_since, rollout.evidence.cash) == (None, 1.0)
+    world.versions = {**world.versions, "v2": pods("v2")}
+    end = world.run_to(Phase.ANALYSING).now + 100
+    world.run(until=lambda w: w.now > end)
+    assert (world.phase, world.parsed.weight) == (Phase.ANALYSING, 5)
+    world.run_to(Phase.ROLLED_BACK, seconds=60)
+    assert reason(world) == "Latency"
