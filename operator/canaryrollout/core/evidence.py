@@ -18,7 +18,7 @@ from canaryrollout.core import evidence_formulas as formulas
 from canaryrollout.core import stakes, unattributed
 from canaryrollout.core.limits import Bursts, Limits
 from canaryrollout.core.snapshot import Counts, CustomMetricQuery, CustomSlice, Poll, Reporter, Slice
-from canaryrollout.core.wealth import REPORTERS, evidence_against, view_of
+from canaryrollout.core.wealth import REPORTERS, evidence_against, out_of_bounds, view_of
 
 __all__ = ["EvidenceState", "begin_step", "observe", "resume_step"]
 
@@ -110,7 +110,7 @@ def observe(
 
 
 def _breached(state: EvidenceState, limits: Limits) -> bool:
-    return evidence_against(state, limits) >= limits.fail_line
+    return evidence_against(state, limits) >= limits.fail_line or out_of_bounds(state, limits) is not None
 
 
 def _same_latency(state: EvidenceState, latency: float) -> EvidenceState:

@@ -10,12 +10,9 @@ from canaryrollout.core.evidence_wording import Numbers
 from canaryrollout.core.limits import Limits
 from canaryrollout.core.passing import judge
 from canaryrollout.core.snapshot import Problem
-from canaryrollout.core.wealth import CUSTOM, REPORTERS, against, evidence_against, parts, view_of
+from canaryrollout.core.wealth import CUSTOM, REPORTERS, against, evidence_against, out_of_bounds, parts, view_of
 
 __all__ = ["Fail", "Limits", "Numbers", "Pass", "Verdict", "Wait", "against", "evidence_against", "verdict"]
-
-OUTSIDE_SCRAPES = 3
-"""So many scrapes in a row with a value outside its bounds are no accident."""
 
 _FEW_ERRORS = 3.0
 _FIRST_SCRAPE = frozenset({"NoData", "PodNotScraped"})
@@ -119,12 +116,11 @@ def _custom_failure(metric: CustomEvidence, limits: Limits, evidence: float) -> 
 
 
 def _outside(state: EvidenceState, limits: Limits) -> Fail | None:
-    queries = {query.name: query for query in limits.custom or ()}
-    for metric in state.custom:
-        query = queries.get(metric.name)
-        if query is not None and metric.outside >= OUTSIDE_SCRAPES and metric.value is not None:
-            return Fail(CUSTOM + metric.name, wording.custom_value(metric.name, metric.value, query.minimum, query.maximum, metric.outside))
-    return None
+    metric = out_of_bounds(state, limits)
+    if metric is None or metric.value is None:
+        return None
+    query = next(query for query in limits.custom or () if query.name == metric.name)
+    return Fail(CUSTOM + metric.name, wording.custom_value(metric.name, metric.value, query.minimum, query.maximum, metric.outside))
 
 
 def _wait(state: EvidenceState, problems: tuple[Problem, ...]) -> Wait | None:

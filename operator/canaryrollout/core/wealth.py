@@ -1,10 +1,10 @@
-"""The evidence against a canary: what the stake of 1 has become, test by test."""
+"""The evidence against a canary: what the stake of 1 has become, test by test; and values out of bounds, which cannot be bet on."""
 
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from canaryrollout.api.evidence import EvidenceState, ReporterEvidence, Trouble
+from canaryrollout.api.evidence import CustomEvidence, EvidenceState, ReporterEvidence, Trouble
 from canaryrollout.core import stakes
 from canaryrollout.core.evidence_formulas import rate
 from canaryrollout.core.evidence_wording import Test
@@ -14,6 +14,9 @@ from canaryrollout.core.snapshot import Reporter
 REPORTERS = (Reporter.SOURCE, Reporter.DESTINATION)
 CUSTOM = "custom/"
 """Prefix of the names of custom metrics beside "errors" and "latency"."""
+
+OUTSIDE_SCRAPES = 3
+"""So many scrapes in a row with a value outside its bounds are no accident."""
 
 
 class Part(NamedTuple):
@@ -63,6 +66,13 @@ def _above_floor(bad: float, total: float, trouble: Trouble, limits: Limits) -> 
 def evidence_against(state: EvidenceState, limits: Limits) -> float:
     """What the stake of 1 has become; the canary fails at limits.fail_line."""
     return state.cash + sum(part.worth for part in parts(state, limits))
+
+
+def out_of_bounds(state: EvidenceState, limits: Limits) -> CustomEvidence | None:
+    """The first value that has been outside its bounds for too long."""
+    bounded = {query.name for query in limits.custom or () if query.value}
+    outside = (metric for metric in state.custom if metric.outside >= OUTSIDE_SCRAPES and metric.value is not None)
+    return next((metric for metric in outside if metric.name in bounded), None)
 
 
 def against(state: EvidenceState, limits: Limits) -> Mapping[str, float]:

@@ -263,6 +263,16 @@ def test_a_gap_in_a_value_ends_the_row() -> None:
     assert state.custom[0].outside == 1
 
 
+def test_a_value_out_of_bounds_in_a_backlog_counts_as_one_found_at_once() -> None:
+    values = [140.0] * 3 + [40.0] * 20
+    spans = [(5.0 * index, 5.0 * index + 5.0) for index in range(len(values))]
+    pieces = tuple(Slice(*span, reporter, counts(500), counts(9500)) for span in spans for reporter in Reporter)
+    own = tuple(CustomSlice(VALUE.name, *span, value=value) for span, value in zip(spans, values, strict=True))
+    state = observe(started(VALUED), Poll(spans[-1][1], pieces, custom=own), VALUED, counts_for_pass_from=0.0)
+    assert failed(state, VALUED).explanation == "queue is 140, must be at most 100 (3 times in a row)"
+    assert state.cursor == 15.0
+
+
 def test_values_before_the_first_weight_are_nobodys() -> None:
     before = observe(EvidenceState(), Poll(time=0), VALUED, counts_for_pass_from=None)
     assert valued(before, *[140.0] * 5, limits=VALUED).custom[0].outside == 0
