@@ -20,7 +20,7 @@ from canaryrollout.core.limits import Bursts, Limits
 from canaryrollout.core.snapshot import Counts, CustomMetricQuery, CustomSlice, Poll, Reporter, Slice
 from canaryrollout.core.wealth import REPORTERS, evidence_against, out_of_bounds, view_of
 
-__all__ = ["EvidenceState", "begin_step", "observe", "resume_step"]
+__all__ = ["EvidenceState", "begin_anew", "begin_step", "observe", "resume_step"]
 
 _TROUBLE_BET = formulas.FAIL_MULTIPLES.index(3.0)
 _SAME_SCRAPE = 0.9
@@ -59,6 +59,14 @@ def resume_step(state: EvidenceState) -> EvidenceState:
             "destination": placed.destination.model_copy(update=heard),
         }
     )
+
+
+def begin_anew(state: EvidenceState, warmup: float) -> EvidenceState:
+    """After a failure that has been judged: nothing of it counts a second time, but a warmup that is over does not begin again."""
+    anew = begin_step(EvidenceState(cursor=state.cursor))
+    if state.weight_since is None or state.cursor is None:
+        return anew
+    return anew.model_copy(update={"weight_since": max(state.weight_since, state.cursor - warmup)})
 
 
 def _new_step(view: ReporterEvidence) -> ReporterEvidence:

@@ -6,7 +6,7 @@ from canaryrollout.api.quantities import format_duration
 from canaryrollout.api.status import CanaryRolloutStatus, HistoryEntry, RolloutState, Routing, StepStatus
 from canaryrollout.core import adoption, undoing
 from canaryrollout.core.context import REQUEST_LIMIT, RESUME, RETRY, Context
-from canaryrollout.core.evidence import EvidenceState, begin_step, resume_step
+from canaryrollout.core.evidence import EvidenceState, begin_anew, begin_step, resume_step
 from canaryrollout.core.guards import SHARED_FAILURE
 from canaryrollout.core.plan import named
 from canaryrollout.core.printable import shown
@@ -94,15 +94,15 @@ def unproved_step(context: Context, **more: object) -> CanaryRolloutStatus:
     step = rollout.step.model_copy(update=unproved) if rollout.step else None
     # Before the first step nothing is staked: the canary has no weight, and its warmup has not begun.
     begun = rollout.step is not None and context.evidence is not None
-    evidence = resume_step(_heard(context, rollout)) if begun else rollout.evidence
+    evidence = _gone_on(context, rollout) if begun else rollout.evidence
     rollout = rollout.model_copy(update={"step": step, "evidence": evidence, "reason": "", "explanation": ""})
     return context.status.model_copy(update={"rollout": rollout, **more})
 
 
-def _heard(context: Context, rollout: RolloutState) -> EvidenceState:
+def _gone_on(context: Context, rollout: RolloutState) -> EvidenceState:
     """The evidence to go on with. Who resumes after a failure that stable shared has judged it: it does not count a second time."""
     known = context.evidence or EvidenceState()
-    return EvidenceState(cursor=known.cursor) if rollout.reason == SHARED_FAILURE else known
+    return begin_anew(known, context.analysis.warmup) if rollout.reason == SHARED_FAILURE else resume_step(known)
 
 
 def reasserting(context: Context) -> CanaryRolloutStatus:
@@ -135,7 +135,7 @@ def paused_by_shared_failure(context: Context) -> CanaryRolloutStatus:
     verdict = context.verdict
     said = verdict.explanation if isinstance(verdict, Fail) else ""
     paused = held(context, SHARED_FAILURE, f"paused at {context.status.weight} %: stable does no better than the canary: {said}")
-    anew = begin_step(EvidenceState(cursor=context.evidence.cursor if context.evidence is not None else None))
+    anew = begin_anew(context.evidence or EvidenceState(), context.analysis.warmup)
     return paused.model_copy(update={"rollout": paused.rollout.model_copy(update={"evidence": anew}) if paused.rollout else None})
 
 

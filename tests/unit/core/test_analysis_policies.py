@@ -165,3 +165,15 @@ def test_the_warmup_begins_with_the_first_weight_and_not_with_a_resume_before_it
     assert (world.phase, world.parsed.weight) == (Phase.ANALYSING, 5)
     world.run_to(Phase.ROLLED_BACK, seconds=60)
     assert reason(world) == "Latency"
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_warmup_that_is_over_does_not_begin_again_after_a_shared_failure(resumed: bool) -> None:
+    world = released({"onSharedFailure": "pause", "warmup": "5m"})
+    world.run(until=lambda w: w.parsed.weight == 10)
+    both_fail(world).run_to(Phase.PAUSED)
+    world.error_rate, world.slow_rate = {}, {"v2": 1.0}
+    if resumed:
+        world.annotations = {RESUME: "all-clear"}
+    world.run_to(Phase.ROLLED_BACK, seconds=90)
+    assert reason(world) == "Latency"
