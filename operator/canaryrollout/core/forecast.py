@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from canaryrollout.api.analysis import Analysis
 from canaryrollout.api.evidence import Baseline, ReporterBaseline
 from canaryrollout.api.quantities import format_duration
 from canaryrollout.api.spec import CanaryRolloutSpec
@@ -56,6 +57,15 @@ class Given:
         return requests / self.baseline.seconds if self.baseline.seconds > 0.0 else 0.0
 
     @property
+    def steps(self) -> tuple[tuple[int, Analysis], ...]:
+        """Weight and analysis of each step."""
+        return tuple((step.weight, self.spec.analysis_at(step.weight)) for step in self.spec.steps)
+
+    def counted_for(self, latency: float) -> bool:
+        """Whether the hour before was counted by this latency limit: it was by that of the spec, whatever a step has of its own."""
+        return latency == self.spec.analysis.max_p99_latency
+
+    @property
     def too_short(self) -> bool:
         """Whether there are requests, but for too short a time to tell how many there are in a second."""
         return bool(self.views) and self.baseline.seconds < LEAST_HISTORY
@@ -72,7 +82,8 @@ def forecast(given: Given, slice_seconds: float = 5.0) -> tuple[StepForecast, ..
     for step in given.spec.steps:
         limits = limits_of(given.spec, step.weight, given.baseline)
         analysis = given.spec.analysis_at(step.weight)
-        needs = [_requests(view, limits, reporter, before) for reporter, view in given.views]
+        slow_known = given.counted_for(limits.latency)
+        needs = [_requests(view, limits, reporter, before, slow_known=slow_known) for reporter, view in given.views]
         if any(need is None for need in needs):
             found.append(StepForecast(step.weight, None))
             continue
@@ -82,12 +93,16 @@ def forecast(given: Given, slice_seconds: float = 5.0) -> tuple[StepForecast, ..
     return tuple(found)
 
 
-def _requests(view: ReporterBaseline, limits: Limits, reporter: Reporter, before: int) -> int | None:
-    """Canary requests that this step needs after `before` in earlier steps, all as bad as stable's; None: never enough."""
+def _requests(view: ReporterBaseline, limits: Limits, reporter: Reporter, before: int, *, slow_known: bool) -> int | None:
+    """Canary requests that this step needs after `before` in earlier steps, all as bad as stable's; None: never enough.
+
+    Where stable's slow requests are not known by this step's limit, none are foreseen.
+    """
     bursts = limits.bursts(reporter)
     metrics = [(formulas.rate(view.errors, view.requests), limits.max_error_rate, bursts.pass_errors)]
     if view.timed > 0.0:
-        metrics.append((formulas.rate(view.not_fast, view.timed), limits.slow_share, bursts.pass_slow))
+        slow = formulas.rate(view.not_fast, view.timed) if slow_known else 0.0
+        metrics.append((slow, limits.slow_share, bursts.pass_slow))
     needs = []
     for share, limit, burst in metrics:
         log = formulas.log_pass(share * before, before, limit, burst)
@@ -146,20 +161,30 @@ def scrape_interval_fits(given: Given) -> Problem | None:
 
 def threshold_on_an_edge(given: Given) -> Problem | None:
     """A threshold between two edges of the histogram leaves requests in doubt."""
-    edges, threshold = given.baseline.edges, given.spec.analysis.max_p99_latency * 1000.0
+    found = (_off_the_edges(given, weight, analysis.max_p99_latency) for weight, analysis in given.steps)
+    return next((problem for problem in found if problem is not None), None)
+
+
+def _off_the_edges(given: Given, weight: int, latency: float) -> Problem | None:
+    edges, threshold = given.baseline.edges, latency * 1000.0
     if not edges or any(math.isclose(edge, threshold, rel_tol=1e-9) for edge in edges):
         return None
-    wanted = format_duration(threshold / 1000.0)
+    wanted = f"maxP99Latency {format_duration(latency)}{_where(weight, latency, given.spec.analysis.max_p99_latency)}"
     below = max((edge for edge in edges if edge < threshold), default=None)
     above = min((edge for edge in edges if edge > threshold), default=None)
     if above is None:
-        return Problem("LatencyBeyondBuckets", f"maxP99Latency {wanted} is above the histogram's last edge: no request counts as too slow")
+        return Problem("LatencyBeyondBuckets", f"{wanted} is above the histogram's last edge: no request counts as too slow")
     low, high = ("0ms" if below is None else _edge(below)), _edge(above)
     return Problem(
         "LatencyBetweenBuckets",
-        f"maxP99Latency {wanted} is no edge of the duration histogram: a request counts as slow only above {high}, "
+        f"{wanted} is no edge of the duration histogram: a request counts as slow only above {high}, "
         f"as fast only below {low}; write {low if below is not None else high} or {high}",
     )
+
+
+def _where(weight: int, limit: float, usual: float) -> str:
+    """Which step a limit is of, where it is not that of the whole analysis."""
+    return f" at the {weight} % step" if limit != usual else ""
 
 
 def _edge(milliseconds: float) -> str:
@@ -168,16 +193,20 @@ def _edge(milliseconds: float) -> str:
 
 def stable_well_below_limits(given: Given) -> Problem | None:
     """A canary like stable passes only well below the limit."""
-    for _, view in given.views:
-        shares = (
-            ("fails", formulas.rate(view.errors, view.requests), given.spec.analysis.max_error_rate, "maxErrorRate"),
-            ("is too slow for", formulas.rate(view.not_fast, view.timed), SLOW_SHARE, "maxP99Latency"),
-        )
-        for what, share, limit, field in shares:
-            if share > limit * _NEAR_LIMIT:
-                above = "above the limit" if share >= limit else "above half the limit"
-                said = f"stable itself {what} {percent(share)} of its requests, {above} of {percent(limit)}"
-                return Problem("StableNearLimit", f"{said}: a canary like it passes late or never; raise analysis.{field} or mend stable")
+    found = (_near_limit(given, view, weight, analysis) for _, view in given.views for weight, analysis in given.steps)
+    return next((problem for problem in found if problem is not None), None)
+
+
+def _near_limit(given: Given, view: ReporterBaseline, weight: int, analysis: Analysis) -> Problem | None:
+    where = _where(weight, analysis.max_error_rate, given.spec.analysis.max_error_rate)
+    shares = [("fails", formulas.rate(view.errors, view.requests), analysis.max_error_rate, where, "maxErrorRate")]
+    if given.counted_for(analysis.max_p99_latency):
+        shares.append(("is too slow for", formulas.rate(view.not_fast, view.timed), SLOW_SHARE, "", "maxP99Latency"))
+    for what, share, limit, at, field in shares:
+        if share > limit * _NEAR_LIMIT:
+            above = "above the limit" if share >= limit else "above half the limit"
+            said = f"stable itself {what} {percent(share)} of its requests, {above} of {percent(limit)}{at}"
+            return Problem("StableNearLimit", f"{said}: a canary like it passes late or never; raise analysis.{field} or mend stable")
     return None
 
 

@@ -18,9 +18,12 @@ def baseline(rps: float = 50.0, share: float = 0.0, **more: Any) -> Baseline:
     return Baseline(**{"seconds": 3600, "scrape_interval": 5.0, "edges": EDGES, "source": view, "destination": view, **more})
 
 
-def given(before: Baseline, **analysis: Any) -> Given:
-    spec = CanaryRolloutSpec.model_validate({"service": "reviews", "version": "v2", "analysis": analysis})
-    return Given(spec, before, scrape_interval=5.0)
+def given(before: Baseline, *first: dict[str, Any], **analysis: Any) -> Given:
+    """With limits of its own for the first step (5 %), where they are given."""
+    spec: dict[str, Any] = {"service": "reviews", "version": "v2", "analysis": analysis}
+    if first:
+        spec["steps"] = [{"weight": 5, "analysis": first[0]}, {"weight": 100}]
+    return Given(CanaryRolloutSpec.model_validate(spec), before, scrape_interval=5.0)
 
 
 def reasons(before: Baseline, **analysis: Any) -> list[str]:
@@ -87,6 +90,32 @@ def test_a_threshold_off_the_edges_is_named_with_the_nearest_ones(threshold: str
     (notice,) = notices(given(baseline(), maxP99Latency=threshold))
     assert notice.reason == reason
     assert hint in notice.message
+
+
+def test_a_threshold_of_one_step_off_the_edges_is_named_with_the_step() -> None:
+    (notice,) = notices(given(baseline(), {"maxP99Latency": "300ms"}))
+    assert notice.message.startswith("maxP99Latency 300ms at the 5 % step is no edge of the duration histogram")
+
+
+def test_a_stable_above_the_limit_of_one_step_is_named_with_the_step() -> None:
+    strict = given(baseline(share=0.002), {"maxErrorRate": "0.2%"})
+    assert told(strict).startswith("at 50 requests/s: 5 % never, 100 % in about")
+    (notice,) = notices(strict)
+    assert notice.message.startswith("stable itself fails 0.2 % of its requests, above the limit of 0.2 % at the 5 % step")
+
+
+def test_slow_requests_by_the_limit_of_the_spec_say_nothing_about_a_step_with_another_one() -> None:
+    slow = baseline(view={"not_fast": 180_000 * 0.03})
+    assert told(given(slow, {"maxP99Latency": "1s"}, maxP99Latency="100ms")).startswith("at 50 requests/s: 5 % in about 2m4")
+    own = CanaryRolloutSpec.model_validate(
+        {
+            "service": "reviews",
+            "version": "v2",
+            "analysis": {"maxP99Latency": "100ms"},
+            "steps": [{"weight": weight, "analysis": {"maxP99Latency": "1s"}} for weight in (5, 100)],
+        }
+    )
+    assert notices(Given(own, slow, scrape_interval=5.0)) == ()
 
 
 def test_a_scrape_interval_other_than_configured_is_named() -> None:
