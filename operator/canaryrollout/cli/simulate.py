@@ -12,7 +12,7 @@ import typer
 from canaryrollout.cli.visible import visible
 
 if TYPE_CHECKING:
-    from canaryrollout.api.spec import CanaryRolloutSpec
+    from canaryrollout.api.spec import CanaryRolloutSpec, Step
     from canaryrollout.simulate.many import Run
     from canaryrollout.simulate.traffic import Traffic
 
@@ -66,6 +66,7 @@ def simulate(  # noqa: PLR0917 - each option of the command is one
         manifest = read(file)
         spec = _without_custom_metrics(manifest.spec)
         if prometheus_url is not None:
+            spec = _with_one_latency(spec)
             subject = service or spec.service, namespace or manifest.namespace
             _replay_history(spec, subject, prometheus_url, bearer_token_file, since=_since(since), seed=seed, output=output)
             return
@@ -134,6 +135,18 @@ def _without_custom_metrics(spec: "CanaryRolloutSpec") -> "CanaryRolloutSpec":
         return spec
     typer.echo("note: custom metrics (spec.analysis.metrics) are left out: only requests are simulated", err=True)
     return spec.model_copy(update={"analysis": spec.analysis.model_copy(update={"metrics": ()})})
+
+
+def _with_one_latency(spec: "CanaryRolloutSpec") -> "CanaryRolloutSpec":
+    """History is counted before it is known at which step it will be judged."""
+    if all(step.analysis is None or step.analysis.max_p99_latency is None for step in spec.steps):
+        return spec
+    typer.echo("note: maxP99Latency of single steps is left out: the history is counted by that of spec.analysis", err=True)
+
+    def plain(step: "Step") -> "Step":
+        return step.model_copy(update={"analysis": step.analysis.model_copy(update={"max_p99_latency": None})}) if step.analysis else step
+
+    return spec.model_copy(update={"steps": tuple(map(plain, spec.steps))})
 
 
 def _replay_history(

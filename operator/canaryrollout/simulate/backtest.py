@@ -21,6 +21,7 @@ _MOST_POINTS = 8000
 _POINTS_PER_QUERY = 720
 _BEFORE_SECONDS = 3600.0
 _LONGEST_SECONDS = 6 * 3600.0
+_STEP_OVERHEAD_SECONDS = 60.0
 _LEAD_SECONDS = 15.0
 """So long before the new version's first counts the replay begins."""
 
@@ -89,7 +90,7 @@ class History:
         if begun is None:
             return None
         start = begun - _LEAD_SECONDS
-        longest = min(sum(_step_seconds(self._spec)), _LONGEST_SECONDS, deployment.ended - start)
+        longest = min(longest_seconds(self._spec), deployment.ended - start)
         past = await self._past(deployment, start - self._shell.ingestion_delay, longest)
         version = deployment.canary.version or deployment.canary.workload
         source = HistorySource(past, Random(f"{seed}/{begun}"), start)  # noqa: S311 - a simulation
@@ -160,9 +161,10 @@ def _verdict(deployment: Deployment, begun: float, past: Past, source: HistorySo
     )
 
 
-def _step_seconds(spec: CanaryRolloutSpec) -> list[float]:
-    overrides = (step.analysis.max_duration if step.analysis is not None else None for step in spec.steps)
-    return [60.0 + (spec.analysis.max_duration if longest is None else longest) for longest in overrides]
+def longest_seconds(spec: CanaryRolloutSpec) -> float:
+    """How long a rollout can take at most, as far back as is asked for."""
+    steps = (_STEP_OVERHEAD_SECONDS + spec.analysis_at(step.weight).max_duration for step in spec.steps)
+    return min(sum(steps), _LONGEST_SECONDS)
 
 
 def _joined(metric: str, matchers: tuple[str, ...], by: tuple[str, ...], length: int) -> str:

@@ -4,7 +4,9 @@ from random import Random
 
 import pytest
 from canaryrollout.api.evidence import Baseline
+from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.core.snapshot import Counts, Reporter, Slice
+from canaryrollout.simulate.backtest import longest_seconds
 from canaryrollout.simulate.history import HistorySource, Past, Release, find_deployments
 
 STEP = 60.0
@@ -110,3 +112,9 @@ def test_slices_off_the_grid_count_everything_once() -> None:
     source.set_weight(50)
     pieces = (*source.slices(3_600.0, 5.0, 10), *source.slices(3_650.0, 2.3, 1), *source.slices(3_652.3, 5.0, 10))
     assert sum(piece.canary.total for piece in pieces if piece.reporter is Reporter.DESTINATION) == 20 * 1_000
+
+
+def test_a_step_that_has_to_last_longer_than_its_longest_time_gets_the_time() -> None:
+    steps = [{"weight": 50, "minDuration": "2h"}, {"weight": 100, "analysis": {"maxDuration": "30m"}}]
+    spec = CanaryRolloutSpec.model_validate({"service": "reviews", "version": "v2", "steps": steps})
+    assert longest_seconds(spec) == 2 * 3600 + 1800 + 2 * 60

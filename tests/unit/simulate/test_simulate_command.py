@@ -139,3 +139,12 @@ def test_custom_metrics_are_left_out_with_a_note(tmp_path: Path) -> None:
     result = simulate("-f", path, *BROKEN)
     assert result.exit_code == 0
     assert "custom metrics (spec.analysis.metrics) are left out" in result.stderr
+
+
+def test_latency_limits_of_single_steps_are_left_out_of_histories_with_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "rollout.yaml"
+    path.write_text(MANIFEST + "  steps: [{weight: 5, analysis: {maxP99Latency: 1s}}, {weight: 100}]")
+    history = simulate("-f", path, "--prometheus-url", "http://127.0.0.1:9")
+    note = "maxP99Latency of single steps is left out: the history is counted by that of spec.analysis"
+    assert note in history.stderr
+    assert note not in simulate("-f", path, *BROKEN).stderr
