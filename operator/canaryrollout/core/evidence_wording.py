@@ -69,7 +69,8 @@ def failure(numbers: Numbers, latency: float, besides: Besides, *, whole_rollout
 def custom_failure(numbers: Numbers) -> str:
     """Such as "12 of 80 orders-failed were bad (15 %), limit 1 %; evidence 300 of 100"."""
     counted = f"{numbers.bad:,.0f} of {numbers.requests:,.0f} {numbers.name} were bad ({percent(numbers.rate)})"
-    return f"{counted}, limit {percent(numbers.limit)}; evidence {_evidence(numbers.evidence)} of {numbers.line:,.0f}"
+    limit = f", limit {percent(numbers.limit)}" if math.isfinite(numbers.limit) else ""
+    return f"{counted}{limit}; evidence {_evidence(numbers.evidence)} of {numbers.line:,.0f}"
 
 
 def custom_value(name: str, value: float, minimum: float | None, maximum: float | None, times: int) -> str:

@@ -108,7 +108,8 @@ def _custom_failure(metric: CustomEvidence, limits: Limits, evidence: float) -> 
         name=metric.name,
         requests=metric.total,
         bad=metric.bad,
-        limit=query.max_rate if query is not None and query.max_rate is not None else 1.0,
+        # Not known while its template cannot be looked up.
+        limit=query.max_rate if query is not None and query.max_rate is not None else math.inf,
         evidence=evidence,
         line=limits.fail_line,
     )

@@ -221,6 +221,17 @@ def test_a_custom_ratio_fails_by_its_own_limit_and_says_so() -> None:
     assert "60 of 150 orders-failed were bad (40 %), limit 2 %" in found.explanation
 
 
+def test_a_custom_ratio_that_cannot_be_looked_up_any_more_is_told_without_a_limit() -> None:
+    known, unknown = (replace(LIMITS, custom=custom) for custom in ((RATIO,), None))
+    state = started(known)
+    for bad in (0.0,) * 3 + (1.0,) * 13:
+        state = fed(state, (counts(5), counts(95)), limits=known, custom=(CustomSlice(RATIO.name, 0, 0, bad=bad, total=10.0),))
+    assert isinstance(verdict(state, known, ()), Wait)
+    while not isinstance(verdict(state, unknown, ()), Fail):
+        state = fed(state, (counts(10, 1), counts(95)), limits=unknown)
+    assert failed(state, unknown).explanation.startswith("13 of 160 orders-failed were bad (8.12 %); evidence 1")
+
+
 def test_a_custom_metric_without_data_forbids_a_pass() -> None:
     healthy = [(counts(500), counts(9500))] * 4
     for query in (RATIO, VALUE):
