@@ -104,6 +104,8 @@ class Trouble(StatusModel):
     total: Count = 0.0
     stable_bad: Count = 0.0
     stable_total: Count = 0.0
+    unattributed: Count = Field(default=0.0, description="Of the bad ones, errors without a workload.")
+    aborted: Count = Field(default=0.0, description="Besides the bad ones, requests to the canary whose client gave up.")
     recent: Annotated[tuple[Count, ...], Field(min_length=4, max_length=4)] = Field(
         default=(0.0,) * 4, description="The same four counts, fading within about a minute: whether stable shares the trouble now."
     )

@@ -181,7 +181,7 @@ def _add(view: ReporterEvidence, piece: Slice, limits: Limits, *, counts: bool, 
     bursts = limits.bursts(piece.reporter)
     return view.model_copy(
         update={
-            **_errors_against(view, canary, stable, limits, bursts),
+            **_errors_against(view, canary, stable, limits, bursts, charged=charged),
             **_latency_against(view, canary, stable, limits, bursts.fail_slow),
             "canary": _plus(view.canary, canary),
             "stable": _plus(view.stable, stable),
@@ -207,7 +207,9 @@ def _untimed(counts: Counts) -> Counts:
     return Counts(total=counts.total, errors=counts.errors, aborted=counts.aborted)
 
 
-def _errors_against(view: ReporterEvidence, canary: Counts, stable: Counts, limits: Limits, bursts: Bursts) -> dict[str, object]:
+def _errors_against(
+    view: ReporterEvidence, canary: Counts, stable: Counts, limits: Limits, bursts: Bursts, *, charged: float
+) -> dict[str, object]:
     bad, total = canary.errors, canary.total
     if total <= 0.0 and stable.total <= 0.0:
         return {}
@@ -217,7 +219,7 @@ def _errors_against(view: ReporterEvidence, canary: Counts, stable: Counts, limi
         "catastrophe": stakes.multiplied(
             view.catastrophe, formulas.catastrophe_gains(bad, total, limit, limits.abort_error_rate, bursts.abort)
         ),
-        "errors_trouble": _trouble(view.errors_trouble, (bad, total), (stable.errors, stable.total), limit),
+        "errors_trouble": _trouble(view.errors_trouble, (bad, total), (stable.errors, stable.total), limit, (charged, canary.aborted)),
     }
     # A client that gives up says nothing by itself; more of them than stable has do.
     seen = (bad + canary.aborted, total, stable.errors + stable.aborted, stable.total)
@@ -241,7 +243,9 @@ def _latency_against(view: ReporterEvidence, canary: Counts, stable: Counts, lim
     return found
 
 
-def _trouble(trouble: Trouble, canary: tuple[float, float], stable: tuple[float, float], limit: float) -> Trouble:
+def _trouble(
+    trouble: Trouble, canary: tuple[float, float], stable: tuple[float, float], limit: float, besides: tuple[float, float] = (0.0, 0.0)
+) -> Trouble:
     """Page's cumulative sum (1954) against three times the limit: where it is back at 0, the trouble is over."""
     score = trouble.score + formulas.failing_bets(limit)[_TROUBLE_BET].log_ratio(*canary)
     if score <= 0.0:
@@ -254,6 +258,8 @@ def _trouble(trouble: Trouble, canary: tuple[float, float], stable: tuple[float,
             "total": _grown(trouble.total, canary[1]),
             "stable_bad": _grown(trouble.stable_bad, stable[0]),
             "stable_total": _grown(trouble.stable_total, stable[1]),
+            "unattributed": _grown(trouble.unattributed, besides[0]),
+            "aborted": _grown(trouble.aborted, besides[1]),
             "recent": recent,
         }
     )

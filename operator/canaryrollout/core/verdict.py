@@ -68,7 +68,7 @@ def _failure(state: EvidenceState, limits: Limits) -> Fail | None:
     view = view_of(state, strongest.reporter)
     trouble = view.errors_trouble if strongest.metric == "errors" else view.latency_trouble
     whole = _whole(view, strongest.metric)
-    window = max(trouble, whole, key=lambda tally: formulas.rate(tally.bad, tally.total))
+    window = _window(trouble, whole, gave_up=strongest.test == "relative")
     numbers = Numbers(
         metric="errors" if strongest.metric == "errors" else "latency",
         reporter=strongest.reporter,
@@ -82,16 +82,23 @@ def _failure(state: EvidenceState, limits: Limits) -> Fail | None:
         evidence=evidence,
         line=limits.fail_line,
     )
-    lost = min(view.unattributed, window.bad) if strongest.metric == "errors" else 0.0
-    aborted = view.aborted if strongest.metric == "errors" and strongest.test == "relative" else 0.0
-    explanation = wording.failure(numbers, limits.latency, wording.Besides(lost, aborted), whole_rollout=window is whole)
+    besides = wording.Besides(min(window.unattributed, window.bad), window.aborted if strongest.test == "relative" else 0.0)
+    explanation = wording.failure(numbers, limits.latency, besides, whole_rollout=window is whole)
     return Fail(strongest.metric, explanation, numbers, shared=_shared(trouble, numbers))
+
+
+def _window(trouble: Trouble, whole: Trouble, *, gave_up: bool) -> Trouble:
+    """The span in which the canary looks worst; where the test counts clients that gave up, these make it look worse, too."""
+    if trouble.total <= 0.0:
+        return whole
+    return max(trouble, whole, key=lambda span: formulas.rate(span.bad + (span.aborted if gave_up else 0.0), span.total))
 
 
 def _whole(view: ReporterEvidence, metric: str) -> Trouble:
     """The whole rollout as a window."""
     (bad, total), (stable_bad, stable_total) = _of(view.canary, metric), _of(view.stable, metric)
-    return Trouble(bad=bad, total=total, stable_bad=stable_bad, stable_total=stable_total)
+    found = Trouble(bad=bad, total=total, stable_bad=stable_bad, stable_total=stable_total)
+    return found.model_copy(update={"unattributed": view.unattributed, "aborted": view.aborted}) if metric == "errors" else found
 
 
 def _shared(trouble: Trouble, numbers: Numbers) -> bool:

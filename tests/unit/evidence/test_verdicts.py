@@ -43,7 +43,8 @@ def test_clients_that_give_up_count_only_in_comparison_with_stable() -> None:
     alike = fed(started(), *[(gave_up, Counts(total=1900, timed=1900, aborted=150))] * 20)
     assert not isinstance(verdict(alike, LIMITS, ()), Fail)
     found = failed(fed(started(), *[(gave_up, counts(1900))] * 4))
-    assert "clients gave up 32 more" in found.explanation
+    said = "0 of 400 canary requests since the rollout began failed (0 %), and clients gave up 32 more, limit 1 % and 2x stable's"
+    assert found.explanation.startswith(said)
 
 
 def test_a_canary_that_never_answers_in_time_does_not_pass() -> None:
@@ -106,6 +107,22 @@ def test_requests_that_reached_no_pod_are_charged_to_the_version_that_lacks_them
     assert blameless.source.canary.errors == 0.0
     assert blameless.source.stable.errors == 300.0
     assert fed(started(), (counts(0), counts(900)), lost=100.0, weight=0).source.canary.errors == 0.0
+
+
+def test_requests_that_reached_no_pod_long_ago_are_no_part_of_later_trouble() -> None:
+    state = fed(started(), *[(counts(50), counts(450))] * 20, weight=10)
+    state = fed(state, *[(counts(10), counts(450))] * 3, weight=10, lost=5)
+    state = fed(state, *[(counts(50), counts(450))] * 200, weight=10)
+    assert state.source.unattributed > 10.0
+    found = failed(fed(state, *[(counts(50, 6), counts(450))] * 2, weight=10))
+    assert found.explanation.startswith("12 of 100 canary requests failed (12 %), limit 1 %")
+
+
+def test_clients_that_gave_up_long_ago_are_no_part_of_later_trouble() -> None:
+    patient, impatient = counts(50, 3), replace(counts(50), aborted=1.0)
+    state = fed(started(), *[(impatient, replace(counts(450), aborted=9.0))] * 60, weight=10)
+    found = failed(fed(state, *[(patient, counts(450))] * 4, weight=10))
+    assert found.explanation.startswith("12 of 200 canary requests failed (6 %), limit 1 % and 2x stable's")
 
 
 def test_what_the_hour_before_already_lost_is_charged_to_nobody() -> None:
