@@ -10,6 +10,8 @@ from canaryrollout.core.snapshot import Problem, Reporter
 
 Test = Literal["absolute", "relative", "catastrophe"]
 
+_MOST_TOLD = 1e6
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
@@ -62,7 +64,7 @@ def failure(numbers: Numbers, latency: float, besides: Besides, *, whole_rollout
     return (
         f"{numbers.bad:,.0f} of {numbers.requests:,.0f} canary requests{when} {_fault(numbers, latency)}"
         f" ({percent(numbers.rate)}){lost}, {allowed}{stable};"
-        f" evidence {_evidence(numbers.evidence)} of {numbers.line:,.0f}"
+        f" evidence {_evidence(numbers)} of {numbers.line:,.0f}"
     )
 
 
@@ -70,7 +72,7 @@ def custom_failure(numbers: Numbers) -> str:
     """Such as "12 of 80 orders-failed were bad (15 %), limit 1 %; evidence 300 of 100"."""
     counted = f"{numbers.bad:,.0f} of {numbers.requests:,.0f} {numbers.name} were bad ({percent(numbers.rate)})"
     limit = f", limit {percent(numbers.limit)}" if math.isfinite(numbers.limit) else ""
-    return f"{counted}{limit}; evidence {_evidence(numbers.evidence)} of {numbers.line:,.0f}"
+    return f"{counted}{limit}; evidence {_evidence(numbers)} of {numbers.line:,.0f}"
 
 
 def custom_value(name: str, value: float, minimum: float | None, maximum: float | None, times: int) -> str:
@@ -87,7 +89,7 @@ def bounds(minimum: float | None, maximum: float | None) -> str:
 
 def passed(judged: Sequence[Numbers], latency: float) -> str:
     """Such as "1 of 1,204 canary requests failed (0.083 %, limit 1 %), …; evidence 25 and 31 of 20"."""
-    evidence = " and ".join(_evidence(numbers.evidence) for numbers in judged)
+    evidence = " and ".join(_evidence(numbers) for numbers in judged)
     return f"{_tally(judged, latency)}; evidence {evidence} of {judged[0].line:,.0f}"
 
 
@@ -126,7 +128,8 @@ def _fault(numbers: Numbers, latency: float) -> str:
     return "failed" if numbers.metric == "errors" else f"took longer than {format_duration(latency)}"
 
 
-def _evidence(value: float) -> str:
-    if value > 1e6:
-        return "over 1,000,000"
+def _evidence(numbers: Numbers) -> str:
+    value, most = numbers.evidence, max(_MOST_TOLD, numbers.line)
+    if value > most:
+        return f"over {most:,.0f}"
     return f"{value:,.0f}" if value >= 100.0 else f"{value:.2g}"

@@ -151,6 +151,13 @@ def test_waiting_near_the_limit_says_so() -> None:
     assert "too near the limit" in result.message
 
 
+def test_the_evidence_that_is_told_of_a_pass_is_never_below_its_line() -> None:
+    sure = replace(LIMITS, beta=1e-8)
+    result = verdict(after(counts(5000), limits=sure), sure, ())
+    assert isinstance(result, Pass)
+    assert result.explanation.endswith("evidence over 100,000,000 and over 100,000,000 of 100,000,000")
+
+
 def test_a_passing_verdict_carries_its_numbers() -> None:
     result = verdict(after(counts(1000, 1)), LIMITS, ())
     assert isinstance(result, Pass)
