@@ -196,6 +196,16 @@ async def test_the_exported_evidence_is_that_of_the_verdict_custom_metrics_inclu
     assert shown["custom/orders"] > 0.0
 
 
+async def test_a_custom_metric_without_its_template_holds_the_step_and_keeps_no_other_from_being_judged() -> None:
+    operator = await analysing()
+    own = {"name": "orders", "ratio": {"bad": "failed{{canary}}", "total": "all"}, "maxRate": "1%"}
+    operator.edit(analysis={"metrics": [{"name": "queue", "template": "gone"}, own]})
+    await operator.polls(1)
+    assert [query.name for query in operator.mesh.questions[-1].metrics] == ["orders"]
+    assert condition(operator, "Ready")["reason"] == "MetricTemplateUnknown"
+    assert operator.phase == "Analysing"
+
+
 def test_a_look_is_not_forgotten_between_two_tries_of_a_failing_pass() -> None:
     """Else no sync.timeout would ever end: each look would begin to watch anew."""
     assert workqueue.LAST_RETRY_SECONDS + 2 * PrometheusSettings(url="http://prometheus").timeout < observe.GAP_SECONDS

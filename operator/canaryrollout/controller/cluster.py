@@ -47,9 +47,11 @@ class ClusterReader:
         pods: Sequence[Object] = ()
         if selector:
             pods = await self._kube.list(PODS, namespace, label_selector=",".join(f"{k}={v}" for k, v in sorted(selector.items())))
-        custom = self._lookup(spec.analysis.metrics)
-        unusable = custom if isinstance(custom, Problem) else None
-        problems = tuple(p for p in (subject.problem, missing, _claim(subject.raw, spec, rollouts), unusable) if p is not None)
+        # One by one: a metric that cannot be asked must not keep the others from being judged.
+        custom = {metric.name: self._lookup((metric,)) for metric in spec.analysis.metrics}
+        unknown = {name: found for name, found in custom.items() if isinstance(found, Problem)}
+        found = (subject.problem, missing, _claim(subject.raw, spec, rollouts), *unknown.values())
+        problems = tuple(problem for problem in found if problem is not None)
         return Snapshot(
             name=metadata["name"],
             namespace=namespace,
@@ -67,7 +69,8 @@ class ClusterReader:
             finalizer_held=FINALIZER in (metadata.get("finalizers") or []),
             mesh=mesh or MeshObjects(),
             observed_mesh=mesh is not None,
-            custom_metrics=None if isinstance(custom, Problem) else custom,
+            custom_metrics=tuple(query for found in custom.values() if not isinstance(found, Problem) for query in found),
+            custom_unknown=frozenset(unknown),
         )
 
     async def _mesh(self, namespace: str) -> tuple[MeshObjects | None, Problem | None]:

@@ -161,7 +161,7 @@ class Observer:
             boundary=rollout.step.observed_from if rollout.step is not None and context.status.phase is Phase.ANALYSING else None,
             canary_version=rollout.version,
             stable_version=rollout.stable,
-            metrics=context.snapshot.custom_metrics or (),
+            metrics=context.snapshot.custom_metrics,
         )
         poll = await self._answer(question, evidence.cursor if evidence is not None else None)
         wait = next_poll(poll, question.boundary, self._settings.poll_interval, self._settings.visible_after)

@@ -101,7 +101,7 @@ def observe(
     pieces = [piece for piece in every if piece.end > cursor]
     if any(piece.start < cursor for piece in pieces):
         return state
-    state = _know_metrics(_same_latency(state, limits.latency), limits.custom)
+    state = _know_metrics(_same_latency(state, limits.latency), limits)
     times: dict[float, list[Slice | CustomSlice]] = defaultdict(list)
     for piece in pieces:
         times[piece.end].append(piece)
@@ -137,13 +137,13 @@ def _without_latency(view: ReporterEvidence) -> ReporterEvidence:
     return view.model_copy(update={**tallies, "latency_trouble": Trouble()})
 
 
-def _know_metrics(state: EvidenceState, metrics: tuple[CustomMetricQuery, ...] | None) -> EvidenceState:
+def _know_metrics(state: EvidenceState, limits: Limits) -> EvidenceState:
     """Custom metrics come and go with the spec; a new or changed one begins anew, and has to wait for the next stake."""
-    if metrics is None or [known.digest for known in state.custom] == [_digest(metric) for metric in metrics]:
-        return state
     known = {metric.digest: metric for metric in state.custom}
-    fresh = (CustomEvidence(name=m.name, digest=_digest(m), ratio=not m.value) for m in metrics)
-    return state.model_copy(update={"custom": tuple(known.get(metric.digest, metric) for metric in fresh)})
+    fresh = (CustomEvidence(name=m.name, digest=_digest(m), ratio=not m.value) for m in limits.custom)
+    kept = (metric for metric in state.custom if metric.name in limits.custom_unknown)
+    custom = (*(known.get(metric.digest, metric) for metric in fresh), *kept)
+    return state if custom == state.custom else state.model_copy(update={"custom": custom})
 
 
 def _digest(metric: CustomMetricQuery) -> str:
@@ -155,7 +155,7 @@ def _fold(state: EvidenceState, pieces: Iterable[Slice | CustomSlice], limits: L
     warm = state.weight_since is not None and limits.warmup > 0.0
     views = {reporter: view_of(state, reporter) for reporter in REPORTERS}
     custom = {metric.name: metric for metric in state.custom}
-    queries = {query.name: query for query in limits.custom or ()}
+    queries = {query.name: query for query in limits.custom}
     for piece in pieces:
         if isinstance(piece, Slice):
             cold = warm and piece.start < (state.weight_since or 0.0) + limits.warmup

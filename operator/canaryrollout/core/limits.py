@@ -80,8 +80,9 @@ class Limits:
     """Whether what passes is promoted: then this step alone must bring the whole evidence."""
     source: Bursts = Bursts()
     destination: Bursts = Bursts()
-    custom: tuple[CustomMetricQuery, ...] | None = ()
-    """None: they could not be looked up in this pass."""
+    custom: tuple[CustomMetricQuery, ...] = ()
+    custom_unknown: frozenset[str] = frozenset()
+    """Names of those that could not be looked up in this pass: what they have shown is kept."""
     scrape_interval: float = SCRAPE_INTERVAL
     unattributed_rate: float = 0.0
     """Errors a second that no workload answered, in the hour before."""
@@ -114,7 +115,11 @@ class Limits:
 
 
 def limits_of(
-    spec: CanaryRolloutSpec, weight: int, baseline: Baseline | None = None, custom: tuple[CustomMetricQuery, ...] | None = ()
+    spec: CanaryRolloutSpec,
+    weight: int,
+    baseline: Baseline | None = None,
+    custom: tuple[CustomMetricQuery, ...] = (),
+    custom_unknown: frozenset[str] = frozenset(),
 ) -> Limits:
     """The limits that the spec sets at a weight, in the light of what stable was like."""
     analysis = spec.analysis_at(weight)
@@ -132,6 +137,7 @@ def limits_of(
         source=Bursts.of(seen.source),
         destination=Bursts.of(seen.destination),
         custom=custom,
+        custom_unknown=custom_unknown,
         unattributed_rate=seen.unattributed / seen.seconds if seen.seconds > 0.0 else 0.0,
         scrape_interval=seen.scrape_interval or SCRAPE_INTERVAL,
         reported=frozenset(

@@ -18,7 +18,7 @@ from canaryrollout.core.snapshot import MeshObjects, Poll, Snapshot
 def limits(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapshot) -> Limits:
     """The limits at the present weight."""
     baseline = status.rollout.baseline if status.rollout is not None else None
-    return limits_of(spec, status.weight, baseline, snapshot.custom_metrics)
+    return limits_of(spec, status.weight, baseline, snapshot.custom_metrics, snapshot.custom_unknown)
 
 
 def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapshot, settle: float) -> CanaryRolloutStatus:
@@ -42,7 +42,7 @@ def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapsh
         observed_from = round(asked_at + (interval or settle), 3) if step.observed_from is None else step.observed_from
         step = step.model_copy(update={"observed_from": observed_from, "observed_until": poll.time})
     counts_from = step.observed_from if step is not None and status.phase is Phase.ANALYSING else None
-    terms = limits_of(spec, status.weight, baseline, snapshot.custom_metrics)
+    terms = limits_of(spec, status.weight, baseline, snapshot.custom_metrics, snapshot.custom_unknown)
     known = rollout.evidence or EvidenceState()
     evidence = observe(known, poll, terms, counts_for_pass_from=counts_from, canary_weight=status.weight)
     foreseen = (

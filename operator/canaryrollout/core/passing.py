@@ -125,7 +125,7 @@ def _more(state: EvidenceState, limits: Limits, numbers: Numbers) -> int | None:
 
 def _custom_missing(state: EvidenceState, limits: Limits) -> Problem | None:
     known = {metric.name: metric for metric in state.custom}
-    for query in limits.custom or ():
+    for query in limits.custom:
         metric = known.get(query.name, CustomEvidence(name=query.name))
         if query.value and (metric.inside < INSIDE_SCRAPES or metric.outside > 0):
             value = "nothing yet" if metric.value is None else f"{metric.value:g}"
@@ -137,7 +137,7 @@ def _custom_missing(state: EvidenceState, limits: Limits) -> Problem | None:
 
 
 def _custom_numbers(metric: CustomEvidence, limits: Limits) -> Numbers | None:
-    query = next((q for q in limits.custom or () if q.name == metric.name and not q.value), None)
+    query = next((q for q in limits.custom if q.name == metric.name and not q.value), None)
     if query is None:
         return None
     judged = _Judged("custom", query.max_rate if query.max_rate is not None else 1.0, name=metric.name)

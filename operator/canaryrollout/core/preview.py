@@ -88,7 +88,16 @@ def preview(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snap
     annotations = {**snapshot.annotations, **asked.get(status.phase, {})}
     mesh = MeshObjects(_unmanaged(snapshot.mesh.virtual_services), _unmanaged(snapshot.mesh.destination_rules))
     around = _roots_alone(snapshot.surroundings)
-    ideal = replace(snapshot, problems=(), surroundings=around, pods=None, custom_metrics=(), annotations=annotations, mesh=mesh)
+    ideal = replace(
+        snapshot,
+        problems=(),
+        surroundings=around,
+        pods=None,
+        custom_metrics=(),
+        custom_unknown=frozenset(),
+        annotations=annotations,
+        mesh=mesh,
+    )
     on_trial = (status.rollout.version, status.rollout.stable) if status.rollout is not None else ()
     versions = {version: f"{spec.service}-{version}" for version in (spec.version, stable, *on_trial)}
     return _Run(taken, status, ideal, versions, settings).preview(stable)

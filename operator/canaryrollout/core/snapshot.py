@@ -295,8 +295,10 @@ class Snapshot:
     """Whether the Istio objects could be read at all: no answer is not the same as no object."""
     surroundings: Surroundings | None = None
     """None in a pass that did not look, and where nothing of it may be read: checks on it are left out."""
-    custom_metrics: tuple[CustomMetricQuery, ...] | None = ()
-    """spec.analysis.metrics, looked up; None where one could not be, which is a problem."""
+    custom_metrics: tuple[CustomMetricQuery, ...] = ()
+    """spec.analysis.metrics, as far as they could be looked up."""
+    custom_unknown: frozenset[str] = frozenset()
+    """Names of the others, each of which is a problem."""
     landed: frozenset[str] = frozenset()
     """Kinds of Istio objects that the pass before this one wrote, as the API server acknowledged."""
     sync: SyncReport | None = None

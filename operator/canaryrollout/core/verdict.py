@@ -109,7 +109,7 @@ def _shared(trouble: Trouble, numbers: Numbers) -> bool:
 
 
 def _custom_failure(metric: CustomEvidence, limits: Limits, evidence: float) -> Fail:
-    query = next((query for query in limits.custom or () if query.name == metric.name), None)
+    query = next((query for query in limits.custom if query.name == metric.name), None)
     numbers = Numbers(
         metric="custom",
         name=metric.name,
@@ -127,7 +127,7 @@ def _outside(state: EvidenceState, limits: Limits) -> Fail | None:
     metric = out_of_bounds(state, limits)
     if metric is None or metric.value is None:
         return None
-    query = next(query for query in limits.custom or () if query.name == metric.name)
+    query = next(query for query in limits.custom if query.name == metric.name)
     return Fail(CUSTOM + metric.name, wording.custom_value(metric.name, metric.value, query.minimum, query.maximum, metric.outside))
 
 

@@ -70,7 +70,7 @@ def evidence_against(state: EvidenceState, limits: Limits) -> float:
 
 def out_of_bounds(state: EvidenceState, limits: Limits) -> CustomEvidence | None:
     """The first value that has been outside its bounds for too long."""
-    bounded = {query.name for query in limits.custom or () if query.value}
+    bounded = {query.name for query in limits.custom if query.value}
     outside = (metric for metric in state.custom if metric.outside >= OUTSIDE_SCRAPES and metric.value is not None)
     return next((metric for metric in outside if metric.name in bounded), None)
 

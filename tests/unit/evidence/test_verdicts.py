@@ -239,7 +239,7 @@ def test_a_custom_ratio_fails_by_its_own_limit_and_says_so() -> None:
 
 
 def test_a_custom_ratio_that_cannot_be_looked_up_any_more_is_told_without_a_limit() -> None:
-    known, unknown = (replace(LIMITS, custom=custom) for custom in ((RATIO,), None))
+    known, unknown = replace(LIMITS, custom=(RATIO,)), replace(LIMITS, custom_unknown=frozenset({RATIO.name}))
     state = started(known)
     for bad in (0.0,) * 3 + (1.0,) * 13:
         state = fed(state, (counts(5), counts(95)), limits=known, custom=(CustomSlice(RATIO.name, 0, 0, bad=bad, total=10.0),))
@@ -310,10 +310,20 @@ def test_a_metric_with_another_query_begins_anew_and_one_that_cannot_be_looked_u
     limits = replace(LIMITS, custom=(RATIO,))
     seen = (CustomSlice(RATIO.name, 0, 0, bad=1.0, total=5000.0),)
     state = fed(started(limits), (counts(500), counts(9500)), limits=limits, custom=seen)
-    unknown = fed(state, (counts(500), counts(9500)), limits=replace(LIMITS, custom=None))
+    unknown = fed(state, (counts(500), counts(9500)), limits=replace(LIMITS, custom_unknown=frozenset({RATIO.name})))
     assert (unknown.custom[0].total, unknown.custom[0].digest) == (5000.0, state.custom[0].digest)
     other = replace(LIMITS, custom=(replace(RATIO, bad="other"),))
     assert fed(state, (counts(500), counts(9500)), limits=other).custom[0].total == 0.0
+
+
+def test_a_metric_that_cannot_be_looked_up_keeps_no_other_from_failing() -> None:
+    both = replace(VALUED, custom=(RATIO, VALUE))
+    seen = (CustomSlice(RATIO.name, 0, 0, bad=1.0, total=5000.0),)
+    state = fed(started(both), (counts(500), counts(9500)), limits=both, custom=seen)
+    unknown = replace(VALUED, custom_unknown=frozenset({RATIO.name}))
+    state = valued(state, 140.0, 140.0, 140.0, limits=unknown)
+    assert failed(state, unknown).metric == "custom/queue"
+    assert {metric.name: metric.total for metric in state.custom} == {RATIO.name: 5000.0, VALUE.name: 0.0}
 
 
 def test_the_evidence_does_not_jump_when_custom_metrics_come_and_go() -> None:
