@@ -17,6 +17,8 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 _MOST_VALUES = 1_000_000
 """Of one object: more than an API server takes."""
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_BLANK = re.compile(r"\s*")
+_NAME, _NAMESPACE = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9.]*[a-z0-9])?"), re.compile(r"(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 class ManifestsError(Exception):
@@ -31,6 +33,15 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    """JSON may write a letter as two halves, "\\ud83d\\ude00", which YAML would leave apart."""
+    value = str(loader.construct_scalar(node))
+    return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +117,27 @@ def _decoded(name: str, data: bytes) -> str:
 
 
 def _documents(file: str, text: str) -> Iterator[Document]:
-    loader = _Loader(text)
+    for piece, line in _pieces(text):
+        yield from _parsed(file, piece, line)
+
+
+def _pieces(text: str) -> list[tuple[str, int]]:
+    """What YAML can read, with the lines above it: JSON value by value, for they may follow each other, and without tabs."""
+    found, at, decoder = list[tuple[str, int]](), 0, json.JSONDecoder()
     try:
+        while (blank := _BLANK.match(text, at)) is not None and (start := blank.end()) < len(text):
+            at = decoder.raw_decode(text, start)[1]
+            found.append((text[start:at].replace("\t", " "), text.count("\n", 0, start)))
+    except (ValueError, RecursionError):
+        return [(text, 0)]
+    return found
+
+
+def _parsed(file: str, text: str, above: int) -> Iterator[Document]:
+    loader = None
+    try:
+        loader = _Loader(text)
+        loader.line = above
         while loader.check_node():
             node: yaml.Node = loader.get_node()  # type: ignore[assignment]  # there is one
             twice = _twice(file, node)
@@ -118,11 +148,13 @@ def _documents(file: str, text: str) -> Iterator[Document]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark is not None else ""
-        raise ManifestsError(f"{file}{line}: not valid YAML: {error.problem or error.context}") from None
+        hint = " (a template? give what it is rendered to, by `helm template` for one)" if "{{" in text else ""
+        raise ManifestsError(f"{file}{line}: not valid YAML: {error.problem or error.context}{hint}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ManifestsError(f"{file}: not valid YAML: {error}") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _objects(file: str, body: Any, node: yaml.Node) -> Iterator[Document]:
@@ -137,7 +169,7 @@ def _objects(file: str, body: Any, node: yaml.Node) -> Iterator[Document]:
         return
     metadata = body.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    if isinstance(name, str) and name and name.isprintable():
+    if isinstance(name, str) and (_NAME.fullmatch(name) if body["kind"] in READ else name):
         yield Document(file, body, node)
     elif body["kind"] in READ:
         where = f"{file}:{node.start_mark.line + 1}: {body['kind']}"
@@ -145,7 +177,7 @@ def _objects(file: str, body: Any, node: yaml.Node) -> Iterator[Document]:
             raise ManifestsError(f"{where} without metadata.name")
         if not isinstance(name, str):
             raise ManifestsError(f"{where}: metadata.name must be a string: write it in quotes")
-        raise ManifestsError(f"{where}: metadata.name must be of small letters, digits, '-' and '.', it is {name!r}")
+        raise ManifestsError(f"{where}: metadata.name must be of small letters, digits, '-' and '.', at most 253, it is {name!r}")
 
 
 def _twice(file: str, root: yaml.Node) -> str:
@@ -199,6 +231,11 @@ def relevant(documents: Iterable[Document], namespace: str) -> list[Document]:
         if not version or READ.get(document.kind) != group:
             continue
         metadata = {"namespace": namespace, **{k: v for k, v in document.body["metadata"].items() if v is not None}}
+        if not _NAMESPACE.fullmatch(str(metadata["namespace"])):
+            found_there = f"it is {str(metadata['namespace'])!r}"
+            raise ManifestsError(
+                f"{document.where}: metadata.namespace must be of small letters, digits and '-', at most 63, {found_there}"
+            )
         placed = Document(document.file, _body(document, metadata), document.node)
         key = document.kind, str(metadata["namespace"]), document.name
         if key in found:

@@ -88,7 +88,7 @@ def select(documents: Iterable[Document], namespace: str, wanted: str | None = N
 def spec_of(rollout: Document) -> CanaryRolloutSpec:
     """The spec. Raises ManifestsError with the line of the first mistake."""
     try:
-        return CanaryRolloutSpec.model_validate(rollout.body.get("spec") or {})
+        return CanaryRolloutSpec.model_validate(rollout.body.get("spec") or {}, by_name=False)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)[0]
     path = "spec" + "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in details["loc"])

@@ -1,8 +1,11 @@
 """The shape of objects from files: an API server would have refused what is not so, and the core relies on it."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.api.structural import structural_schema
 from canaryrollout.cli.manifests import Document, ManifestsError
 
 _Shape = Any
@@ -61,14 +64,29 @@ SHAPES: Mapping[str, _Shape] = {
     "EnvoyFilter": {"configPatches": [{"patch": dict}], "workloadSelector": dict},
     "PeerAuthentication": {"mtls": dict, "selector": dict, "portLevelMtls": dict},
 }
-_NAMES = {str: "a string", int: "a whole number", dict: "an object", list: "a list"}
+_NAMES = {str: "a string", int: "a whole number", bool: "true or false", dict: "an object", list: "a list"}
+_TYPES = {"string": str, "integer": int, "boolean": bool}
+
+
+@cache
+def _rollout() -> _Shape:
+    """A CanaryRollout's spec as its definition has it; the models alone would take "5" for 5, and 60 for a duration."""
+    return _of(structural_schema(CanaryRolloutSpec, defaults=False))
+
+
+def _of(schema: Mapping[str, Any]) -> _Shape:
+    if schema.get("type", "object") == "object":
+        properties = schema.get("properties")
+        return {name: _of(inner) for name, inner in properties.items()} if properties else dict
+    return [_of(schema["items"])] if schema["type"] == "array" else _TYPES[schema["type"]]
 
 
 def check(document: Document) -> None:
     """Raises ManifestsError with file, line and place."""
     _check(document, {"metadata": {"name": str, "namespace": str, "labels": _LABELS, "annotations": _LABELS}}, document.body, "")
     spec = document.body.get("spec")
-    _check(document, SHAPES.get(document.kind, dict), {} if spec is None else spec, "spec")
+    shape = _rollout() if document.kind == "CanaryRollout" else SHAPES.get(document.kind, dict)
+    _check(document, shape, {} if spec is None else spec, "spec")
 
 
 def _check(document: Document, shape: Any, value: Any, path: str) -> None:

@@ -63,7 +63,7 @@ BROKEN = {"hosts": ["reviews"], "http": [{"route": [{"destination": {"host": "re
 def duplicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Two VirtualServices for one host, in a file of the working directory."""
     monkeypatch.chdir(tmp_path)
-    second = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "a,b", "namespace": "bookinfo"}}
+    second = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "a.b", "namespace": "bookinfo"}}
     Path("objects.yaml").write_text(yaml.safe_dump_all([*yaml.safe_load_all((ROOT / EXAMPLE).read_text()), {**second, "spec": BROKEN}]))
     return "objects.yaml"
 
@@ -214,7 +214,7 @@ def test_github_annotations_are_one_line_each(duplicate: str) -> None:
     result = plan("-f", duplicate, "-o", "github")
     (line,) = result.stdout.splitlines()
     assert line.startswith(f"::error title=DuplicateVirtualService,file={duplicate},line=")
-    assert "a,b" in line.split("::", 2)[2]
+    assert "a.b" in line.split("::", 2)[2]
 
 
 # How it ends
@@ -249,6 +249,11 @@ def test_the_same_object_twice_is_refused() -> None:
     ("spec", "said"),
     [
         ({"servce": "reviews"}, "spec.servce: there is no such field"),
+        ({"stable_version": "v1"}, "spec.stable_version: there is no such field"),
+        ({"version": 1.10}, "CanaryRollout reviews: spec.version must be a string"),
+        ({"paused": "no"}, "CanaryRollout reviews: spec.paused must be true or false"),
+        ({"steps": [{"weight": "100"}]}, "CanaryRollout reviews: spec.steps[0].weight must be a whole number"),
+        ({"sync": {"timeout": 60}}, "CanaryRollout reviews: spec.sync.timeout must be a string"),
         ({"steps": [{"weight": 50}, {"weight": 10}]}, "spec: step weights must rise from step to step and the last must be 100"),
         ({"steps": [{"weight": 0}, {"weight": 100}]}, "spec.steps[0].weight: Input should be greater than or equal to 1"),
         ({"analysis": {"maxErrorRate": "lots"}}, "spec.analysis.maxErrorRate: "),
@@ -321,7 +326,7 @@ HEAD = "kind: VirtualService\napiVersion: networking.istio.io/v1\n"
         (f"{HEAD}metadata: {{}}\n", ":1: VirtualService without metadata.name"),
         (
             f'{HEAD}metadata: {{name: "a\\e[31m"}}\n',
-            ":1: VirtualService: metadata.name must be of small letters, digits, '-' and '.', it is 'a\\x1b[31m'",
+            ":1: VirtualService: metadata.name must be of small letters, digits, '-' and '.', at most 253, it is 'a\\x1b[31m'",
         ),
         (
             f"{HEAD}metadata: {{name: x}}\nspec: {{x: !!binary aA==}}\n",
