@@ -11,7 +11,7 @@ from typer.models import ArgumentInfo, OptionInfo
 
 _CODES = {
     Exit.OK: "all is well: the rollout succeeded (`status --wait`), nothing was found that fails (`plan`)",
-    Exit.CLUSTER: "the API server did not answer, or refused",
+    Exit.CLUSTER: "the API server did not answer, or refused, or there is no kubeconfig that can be used",
     Exit.USAGE: "a flag, or a file that cannot be used; one line on standard error says where and why",
     Exit.NOT_FOUND: "there is no such CanaryRollout (any more)",
     Exit.ROLLED_BACK: "`status --wait`: rolled back",
@@ -19,6 +19,7 @@ _CODES = {
     Exit.TIMEOUT: "`status --wait`: gave up; the rollout goes on",
     Exit.FOUND_ERRORS: "`plan`: something keeps the rollout from starting",
     Exit.FOUND_WARNINGS: "`plan --fail-on warning`: nothing worse than warnings",
+    Exit.INTERRUPTED: "interrupted (Ctrl-C)",
 }
 
 _TEXT = """\

@@ -41,7 +41,7 @@ def on_cluster(work: "Callable[[KubeClient, str], Awaitable[T]]", namespace: str
     except ApiError as error:
         fail(f"the API server does not answer as it should: {error}", Exit.CLUSTER)
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+        raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 async def _connected(

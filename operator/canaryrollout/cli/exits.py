@@ -13,7 +13,7 @@ class Exit(IntEnum):
 
     OK = 0
     CLUSTER = 1
-    """The API server did not answer, or refused."""
+    """The API server did not answer, or refused, or nothing says where it is."""
     USAGE = 2
     """A flag, or a file that cannot be used."""
     NOT_FOUND = 3
@@ -26,6 +26,8 @@ class Exit(IntEnum):
     """`plan` found something that keeps the rollout from starting."""
     FOUND_WARNINGS = 8
     """`plan` found nothing worse than what `--fail-on` asked for."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
 
 
 def fail(message: str, code: Exit = Exit.USAGE) -> NoReturn:

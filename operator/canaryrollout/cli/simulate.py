@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from canaryrollout.cli.visible import visible
+from canaryrollout.cli.exits import fail
 
 if TYPE_CHECKING:
     from canaryrollout.api.spec import CanaryRolloutSpec, Step
@@ -32,7 +32,7 @@ HISTORY = "History"
 
 
 def simulate(  # noqa: PLR0917 - each option of the command is one
-    file: Annotated[Path, typer.Option("--file", "-f", help="YAML file with the CanaryRollout.")],
+    file: Annotated[Path, typer.Option("--file", "-f", help="YAML or JSON file, folder, or - for standard input, with one CanaryRollout.")],
     rps: Annotated[float, _option("Requests per second, of both versions together.", least=0.01, most=100_000)] = 50.0,
     canary_errors: Annotated[str, _option("Share of the canary's requests that fail.")] = "0%",
     stable_errors: Annotated[str, _option("Share of stable's requests that fail.")] = "0%",
@@ -56,18 +56,19 @@ def simulate(  # noqa: PLR0917 - each option of the command is one
     bearer_token_file: Annotated[Path | None, _option("File with a token for Prometheus.", HISTORY)] = None,
 ) -> None:
     """Say how a CanaryRollout would end: many runs of the operator's own engine on simulated traffic, or on past deployments."""
-    from canaryrollout.simulate.manifest import read  # noqa: PLC0415 - keeps --help quick
+    from canaryrollout.cli.manifests import read  # noqa: PLC0415 - keeps --help quick
+    from canaryrollout.cli.offline import select, spec_of  # noqa: PLC0415
     from canaryrollout.simulate.picture import check_path  # noqa: PLC0415
     from canaryrollout.simulate.traffic import Traffic  # noqa: PLC0415
 
     with _refusing():
         if picture is not None:
             check_path(picture)
-        manifest = read(file)
-        spec = _without_custom_metrics(manifest.spec)
+        files = select(read([str(file)]), "default")
+        spec = _without_custom_metrics(spec_of(files.rollout))
         if prometheus_url is not None:
             spec = _with_one_latency(spec)
-            subject = service or spec.service, namespace or manifest.namespace
+            subject = service or spec.service, namespace or files.namespace
             _replay_history(spec, subject, prometheus_url, bearer_token_file, since=_since(since), seed=seed, output=output)
             return
         given: dict[str, Any] = {
@@ -76,7 +77,7 @@ def simulate(  # noqa: PLR0917 - each option of the command is one
             **_durations(fault_after=fault_after, shared_after=shared_after, scrape_interval=scrape_interval),
         }
         if not 1.0 <= given["scrape_interval"] <= 300.0:
-            refuse("--scrape-interval must be between 1s and 5m")
+            fail("--scrape-interval must be between 1s and 5m")
         traffic = Traffic(rps=rps, burst=burst, fault_from_weight=fault_from_weight, pods=pods, **given)
         _run(spec, traffic, runs, seed=seed, output=output, picture=picture)
 
@@ -84,22 +85,16 @@ def simulate(  # noqa: PLR0917 - each option of the command is one
 @contextmanager
 def _refusing() -> Iterator[None]:
     """What a user can mend becomes one line."""
+    from canaryrollout.cli.manifests import ManifestsError  # noqa: PLC0415
     from canaryrollout.metrics.errors import PrometheusError  # noqa: PLC0415
-    from canaryrollout.simulate.manifest import ManifestError  # noqa: PLC0415
     from canaryrollout.simulate.picture import PictureError  # noqa: PLC0415
 
     try:
         yield
-    except (ManifestError, PictureError) as error:
-        refuse(str(error))
+    except (ManifestsError, PictureError) as error:
+        fail(str(error))
     except PrometheusError as error:
-        refuse(error.problem.message)
-
-
-def refuse(message: str) -> NoReturn:
-    """One line on standard error, exit code 2."""
-    typer.echo(f"error: {visible(message)}", err=True)
-    raise typer.Exit(2)
+        fail(error.problem.message)
 
 
 def _ratios(**options: str) -> dict[str, float]:
@@ -118,7 +113,7 @@ def _parsed(name: str, parse: Callable[[str], float], value: str) -> float:
     try:
         return parse(value)
     except ValueError as error:
-        refuse(f"--{name.replace('_', '-')}: {error}")
+        fail(f"--{name.replace('_', '-')}: {error}")
 
 
 def _since(value: str) -> float:
@@ -126,7 +121,7 @@ def _since(value: str) -> float:
     days = value.endswith("d") and value[:-1].isdigit()
     seconds = int(value[:-1]) * 86_400.0 if days else _durations(since=value)["since"]
     if not 3600.0 <= seconds <= 90 * 86_400.0:
-        refuse("--since must be between 1h and 90d")
+        fail("--since must be between 1h and 90d")
     return seconds
 
 
@@ -157,9 +152,9 @@ def _replay_history(
     from canaryrollout.simulate.backtest import Subject  # noqa: PLC0415
 
     if not url.startswith(("http://", "https://")):
-        refuse("--prometheus-url must begin with http:// or https://")
+        fail("--prometheus-url must begin with http:// or https://")
     if token is not None and not token.is_file():
-        refuse(f"--bearer-token-file: there is no file {token}")
+        fail(f"--bearer-token-file: there is no file {token}")
     endpoint = PrometheusEndpoint(url=url.rstrip("/"), bearer_token_file=token, timeout=60.0, max_body=64 * 1024 * 1024)
     subject = Subject(*names)
     show(backtest(endpoint, subject, spec, since, seed), subject, since, as_json=output is Output.JSON)

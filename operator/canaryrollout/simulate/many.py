@@ -1,6 +1,7 @@
 """Many simulated rollouts, on all cores, the same for the same seed."""
 
 import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -102,7 +103,12 @@ def run_many(
         return _run_chunk(spec, traffic, shell, seeds)
     count = workers * _CHUNKS_PER_PROCESS
     chunks = [chunk for index in range(count) if (chunk := seeds[index::count])]
-    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
-        futures = [pool.submit(_run_chunk, spec, traffic, shell, chunk) for chunk in chunks]
-        found = {run.seed: run for future in futures for run in future.result()}
+    # Ctrl-C ends the workers at once; else each would take the next chunk, and the next.
+    with ProcessPoolExecutor(workers, get_context("fork"), signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
+        try:
+            futures = [pool.submit(_run_chunk, spec, traffic, shell, chunk) for chunk in chunks]
+            found = {run.seed: run for future in futures for run in future.result()}
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     return [found[name] for name in seeds]

@@ -1,10 +1,16 @@
 """The command line of `canaryrollout simulate`."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 from canaryrollout.cli.main import app
 from canaryrollout.simulate import picture
 from click.testing import Result
@@ -115,12 +121,17 @@ def test_a_mistake_is_one_line_that_says_what_to_write(manifest: Path, arguments
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: [", "is not YAML"),
-        ("kind: Deployment", "holds no objects of kind CanaryRollout: give a file with one"),
-        (MANIFEST + "---" + MANIFEST, "holds 2 objects of kind CanaryRollout"),
+        ("a: [", "rollout.yaml:1: not valid YAML: "),
+        ("kind: Deployment", "the files hold no CanaryRollout (apiVersion canaryrollout.io/v1beta1)"),
+        (MANIFEST + "---" + MANIFEST.replace("name: reviews,", "name: other,"), "the files hold 2 CanaryRollouts, give one at a time: "),
+        (
+            MANIFEST.replace("v1beta1", "v1alpha1"),
+            "rollout.yaml:2: apiVersion must be canaryrollout.io/v1beta1, not canaryrollout.io/v1alpha1",
+        ),
+        (MANIFEST + "  sync: {timeout: 60}", "rollout.yaml:8: CanaryRollout reviews: spec.sync.timeout must be a string"),
         (MANIFEST + "  steps: [{weight: 50}]", "spec: step weights must rise"),
         (MANIFEST + "  analysis: {maxErrorRate: lots}", "spec.analysis.maxErrorRate: 'lots' is not a percentage"),
-        ("kind: CanaryRollout\nspec: text", "spec: "),
+        (MANIFEST.split("spec:", maxsplit=1)[0] + "spec: text", "rollout.yaml:5: CanaryRollout reviews: spec must be an object"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, said: str) -> None:
@@ -130,7 +141,37 @@ def test_a_wrong_file_is_one_line(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    assert refused("-f", tmp_path / "none.yaml") == f"cannot read {tmp_path / 'none.yaml'}: No such file or directory"
+    assert refused("-f", tmp_path / "none.yaml") == f"there is no file {tmp_path / 'none.yaml'}"
+
+
+def test_standard_input_and_json_are_as_good_as_a_file(manifest: Path) -> None:
+    wanted = simulate("-f", manifest, *BROKEN).stdout
+    assert wanted
+    given = json.dumps(yaml.safe_load(MANIFEST), indent="\t")
+    assert CliRunner().invoke(app, ["simulate", "-f", "-", *BROKEN], input=given).stdout == wanted
+
+
+def worked(parent: int) -> bool:
+    """Whether all children of a process are at work."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    ticks = [int(Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[11]) for child in children]
+    return len(ticks) == len(os.sched_getaffinity(0)) and min(ticks) > 20
+
+
+def test_ctrl_c_ends_it_and_what_it_started(manifest: Path) -> None:
+    """Pressed at a terminal it reaches all processes."""
+    command = [sys.executable, "-m", "canaryrollout", "simulate", "-f", str(manifest), "--runs", "1000000"]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as started:
+        while started.poll() is None and not worked(started.pid):
+            time.sleep(0.05)
+        os.killpg(started.pid, signal.SIGINT)
+        try:
+            said, _ = started.communicate(timeout=60)
+        finally:
+            if started.poll() is None:
+                os.killpg(started.pid, signal.SIGKILL)
+    assert started.returncode == 130
+    assert "Traceback" not in said
 
 
 def test_custom_metrics_are_left_out_with_a_note(tmp_path: Path) -> None:
