@@ -1,6 +1,7 @@
 """The user's own way to a cluster: flags, kubeconfig, and errors in one line each."""
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -23,6 +24,13 @@ KubeContext = Annotated[str | None, typer.Option(help="Context of the kubeconfig
 NoColor = Annotated[bool, typer.Option("--no-color", help="Plain output; so is NO_COLOR, and output that is no terminal.")]
 
 
+def named(name: str | None) -> str | None:
+    """An argument as it was given. An empty one is a variable that a script has not set, and would ask for the list."""
+    if name == "":
+        fail("the name of the CanaryRollout is empty")
+    return name
+
+
 def on_cluster(work: "Callable[[KubeClient, str], Awaitable[T]]", namespace: str | None, kubeconfig: Path | None, context: str | None) -> T:
     """Do something with a client and the namespace to look in. Ends the program where the cluster cannot be asked."""
     import asyncio  # noqa: PLC0415 - this and the client take most of a second to import
@@ -37,6 +45,10 @@ def on_cluster(work: "Callable[[KubeClient, str], Awaitable[T]]", namespace: str
     except KindMissing:
         fail("the cluster does not serve canaryrollout.io/v1beta1: install its CustomResourceDefinition", Exit.CLUSTER)
     except Forbidden as error:
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            fail(
+                "the API server does not accept the kubeconfig's credentials: they are missing or have expired, log in again", Exit.CLUSTER
+            )
         fail(f"the API server refuses: {error.message}", Exit.CLUSTER)
     except ApiError as error:
         fail(f"the API server does not answer as it should: {error}", Exit.CLUSTER)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from canaryrollout.cli.cluster import Kubeconfig, KubeContext, Namespace, NoColor, on_cluster
+from canaryrollout.cli.cluster import Kubeconfig, KubeContext, Namespace, NoColor, named, on_cluster
 from canaryrollout.cli.exits import Exit, fail
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class FailOn(StrEnum):
 
 
 def plan(  # noqa: PLR0917 - each option of the command is one
-    name: Annotated[str | None, typer.Argument(help="A CanaryRollout of the cluster.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="A CanaryRollout of the cluster.", show_default=False, callback=named)] = None,
     file: Annotated[
         list[str] | None,
         typer.Option("--file", "-f", help="YAML or JSON file, folder, or - for standard input; may be repeated.", show_default=False),

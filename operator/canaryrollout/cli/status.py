@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from canaryrollout.cli.cluster import Kubeconfig, KubeContext, Namespace, NoColor, on_cluster
+from canaryrollout.cli.cluster import Kubeconfig, KubeContext, Namespace, NoColor, named, on_cluster
 from canaryrollout.cli.exits import Exit, fail
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ OutputFlag = Annotated[Output, typer.Option("--output", "-o", help="How to write
 
 
 def status(  # noqa: PLR0917 - each option of the command is one
-    name: Annotated[str, typer.Argument(help="The CanaryRollout.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="The CanaryRollout.", show_default=False, callback=named)],
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow it until the rollout succeeds, is rolled back or pauses.")] = False,
     timeout: Annotated[str | None, typer.Option(help="With --wait: give up after so long, such as 10m.", show_default=False)] = None,
     output: OutputFlag = Output.TEXT,

@@ -7,6 +7,7 @@ repeating a write is safe.
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException
 
 from canaryrollout.kube.clock import ServerClock
-from canaryrollout.kube.config import load_configuration
+from canaryrollout.kube.config import ConfigError, load_configuration
 from canaryrollout.kube.errors import ApiError, NotFound, Unavailable, api_error
 from canaryrollout.kube.patches import comparable
 from canaryrollout.kube.resources import SERVICEACCOUNTS, Resource
@@ -51,7 +52,11 @@ class KubeClient:
     @classmethod
     async def load(cls, kubeconfig: Path | None = None, context: str | None = None, *, user_agent: str = "canaryrollout") -> Self:
         """A client for the cluster we run in, or the one a kubeconfig names. Raises kube.config.ConfigError."""
-        return cls(await load_configuration(kubeconfig, context), user_agent=user_agent)
+        configuration = await load_configuration(kubeconfig, context)
+        try:
+            return cls(configuration, user_agent=user_agent)
+        except ssl.SSLError as error:
+            raise ConfigError(f"no usable Kubernetes configuration: its certificates cannot be read: {error}") from error
 
     async def __aenter__(self) -> Self:
         return self

@@ -23,6 +23,15 @@ class ConfigError(Exception):
     """There is no usable way to the API server; the message says what was tried."""
 
 
+_UNUSABLE = (ConfigException, OSError, YAMLError, TypeError, AttributeError)
+"""The last two, of a file that is empty or of another form, have nothing to say to people."""
+
+
+def _unusable(error: Exception) -> ConfigError:
+    said = "the kubeconfig is empty, or has another form" if isinstance(error, TypeError | AttributeError) else error
+    return ConfigError(f"no usable Kubernetes configuration: {said}")
+
+
 async def load_configuration(kubeconfig: Path | None = None, context: str | None = None) -> Configuration:
     """An explicit kubeconfig or context wins; then the pod's service account; then $KUBECONFIG or ~/.kube/config.
 
@@ -36,8 +45,8 @@ async def load_configuration(kubeconfig: Path | None = None, context: str | None
             InClusterConfigLoader(SERVICE_TOKEN_FILENAME, SERVICE_CERT_FILENAME).load_and_set(configuration)  # type: ignore[no-untyped-call]
         else:
             await _from_kubeconfig(configuration, kubeconfig, context)
-    except (ConfigException, OSError, YAMLError) as error:
-        raise ConfigError(f"no usable Kubernetes configuration: {error}") from error
+    except _UNUSABLE as error:
+        raise _unusable(error) from error
     return configuration
 
 
@@ -48,8 +57,8 @@ def context_namespace(kubeconfig: Path | None = None, context: str | None = None
     try:
         config = KubeConfigMerger(_files(kubeconfig)).config  # type: ignore[no-untyped-call]
         found = config["contexts"].get_with_name(context or config["current-context"]).value
-    except (ConfigException, OSError, YAMLError, TypeError) as error:
-        raise ConfigError(f"no usable Kubernetes configuration: {error}") from error
+    except _UNUSABLE as error:
+        raise _unusable(error) from error
     return str((found.get("context") or {}).get("namespace") or "default")
 
 
