@@ -59,10 +59,18 @@ class Files:
         """Where what was found stands; the CanaryRollout where it is about no object, None where its object is in no file."""
         subjects = {f"{d.kind}/{d.body['metadata']['namespace']}/{d.name}": d for d in self.documents}
         document = subjects.get(finding.subject) if finding.subject else self.rollout
-        if document is None or document.file == STDIN:
-            return None
-        file = os.path.relpath(document.file) if Path(document.file).is_absolute() else document.file
-        return Place(document.file if file.startswith("..") else Path(file).as_posix(), document.line(finding.path))
+        return None if document is None else _place(document, finding.path)
+
+    def anchor(self, finding: Finding) -> Place | None:
+        """The same, or the CanaryRollout: code scanning refuses a whole log in which one finding is in no file."""
+        return self.place(finding) or _place(self.rollout, "")
+
+
+def _place(document: Document, path: str) -> Place | None:
+    if document.file == STDIN:
+        return None
+    file = os.path.relpath(document.file) if Path(document.file).is_absolute() else document.file
+    return Place(document.file if file.startswith("..") else Path(file).as_posix(), document.line(path))
 
 
 def select(documents: Iterable[Document], namespace: str, wanted: str | None = None) -> Files:

@@ -142,7 +142,7 @@ def _show(found: "Assessment", files: "Files | None", output: PlanOutput, *, no_
         case PlanOutput.JSON:
             typer.echo(json.dumps(plan_machine.as_json(found, place), indent=2))
         case PlanOutput.SARIF:
-            typer.echo(json.dumps(plan_machine.as_sarif(found, place), indent=2))
+            typer.echo(json.dumps(plan_machine.as_sarif(found, files.anchor if files is not None else place), indent=2))
         case PlanOutput.GITHUB:
             for line in plan_machine.as_github(found, place):
                 typer.echo(line)

@@ -204,6 +204,17 @@ def test_sarif_has_what_code_scanning_requires(duplicate: str) -> None:
     assert physical["region"]["startLine"] >= 1
 
 
+def test_what_is_in_no_file_stands_at_the_rollout_in_sarif_because_code_scanning_wants_a_file_for_each(tmp_path: Path) -> None:
+    path = written(tmp_path, *(d for d in documents() if d["kind"] != "Service"))
+    (run,) = json.loads(plan("-f", path, "-o", "sarif").stdout)["runs"]
+    (result,) = run["results"]
+    (location,) = result["locations"]
+    assert location["physicalLocation"] == {"artifactLocation": {"uri": str(path)}, "region": {"startLine": 1}}
+    assert location["logicalLocations"] == [{"fullyQualifiedName": "Service/bookinfo/reviews", "kind": "resource"}]
+    (finding,) = json.loads(plan("-f", path, "-o", "json").stdout)["findings"]
+    assert finding["file"] is None
+
+
 def test_sarif_without_findings_is_still_a_log(tmp_path: Path) -> None:
     log = json.loads(plan("-f", edited(tmp_path, "Deployment", replicas=2), "-o", "sarif").stdout)
     assert log["runs"][0]["results"] == []
