@@ -13,8 +13,8 @@
 {{- end }}
 
 {{- define "canaryrollout.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "canaryrollout.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "canaryrollout.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end }}
 
@@ -27,6 +27,11 @@ app.kubernetes.io/part-of: canaryrollout
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* With labels of one object's own, which win; a list of the root and them. A key that comes twice is refused by Flux and kustomize. */}}
+{{- define "canaryrollout.labelsWith" -}}
+{{- mergeOverwrite (include "canaryrollout.labels" (index . 0) | fromYaml) (index . 1 | default dict) | toYaml }}
 {{- end }}
 
 {{- define "canaryrollout.serviceAccountName" -}}
@@ -63,7 +68,7 @@ app.kubernetes.io/part-of: canaryrollout
 {{- define "canaryrollout.subjects" -}}
 - kind: ServiceAccount
   name: {{ include "canaryrollout.serviceAccountName" . }}
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ .Release.Namespace | quote }}
 {{- end }}
 
 {{/* What the operator needs in a namespace whose CanaryRollouts it serves. */}}

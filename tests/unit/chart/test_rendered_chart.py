@@ -12,7 +12,7 @@ from canaryrollout import __version__, settings
 from canaryrollout.api import crd
 from canaryrollout.metrics.custom import read_templates
 from canaryrollout.telemetry import Metrics
-from chartkit import CHART, HelmError, helm, rbac_only, render
+from chartkit import CHART, KUBE_VERSION, HelmError, helm, rbac_only, render
 
 Object = dict[str, Any]
 
@@ -231,6 +231,58 @@ def test_the_operator_gets_no_sidecar() -> None:
     assert labels["sidecar.istio.io/inject"] == "false"
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses a key that comes twice, as Flux and kustomize do."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Object:
+        found: Object = super().construct_mapping(node, deep=deep)
+        assert len(found) == len(node.value), [key.value for key, _ in node.value]
+        return found
+
+
+def test_labels_that_are_given_twice_are_written_once_the_narrower_ones(tmp_path: Path) -> None:
+    values = {
+        "commonLabels": {"team": "all"},
+        "podLabels": {"team": "pods"},
+        "podAnnotations": {"kubectl.kubernetes.io/default-container": "other"},
+        "metrics": {
+            **{name: {"enabled": True, "labels": {"team": name}} for name in ("serviceMonitor", "podMonitor", "prometheusRule")},
+            "dashboards": {"enabled": True, "label": "team", "labelValue": "dashboards"},
+        },
+    }
+    path = tmp_path / "values.json"
+    path.write_text(json.dumps(values))
+    text = helm("template", "x", str(CHART), "--kube-version", KUBE_VERSION, "-f", str(path))
+    objects = [found for found in yaml.load_all(text, _OnceLoader) if found]
+    teams = {found["metadata"]["labels"]["team"] for found in objects if found["kind"] != "Pod"}
+    assert teams == {"all", "serviceMonitor", "podMonitor", "prometheusRule", "dashboards"}
+    assert only(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]["team"] == "pods"
+    assert only(objects, "Deployment")["spec"]["template"]["metadata"]["annotations"] == {
+        "kubectl.kubernetes.io/default-container": "other"
+    }
+
+
+def test_names_that_yaml_would_take_for_numbers_or_truths_stay_names() -> None:
+    values = {"watchNamespaces": ["123", "on"], "proxyNamespaces": ["1e3"], "istio": {"rootNamespace": "no"}}
+    values |= {"networkPolicy": {"egress": {"enabled": True}}}
+    for found in render(values, release="456", namespace="789", tests=True):
+        metadata = found["metadata"]
+        assert isinstance(metadata.get("namespace", ""), str), found
+        assert all(isinstance(value, str) for value in metadata.get("labels", {}).values()), found
+        assert all(isinstance(subject["namespace"], str) for subject in found.get("subjects", [])), found
+    spec = only(render(values, release="456", namespace="789"), "NetworkPolicy")["spec"]
+    assert spec["egress"][-1]["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "no"}}}]
+
+
+def test_helm_test_may_read_the_metrics_where_only_some_may() -> None:
+    allowed = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    objects = render({"networkPolicy": {"metricsFrom": [allowed]}}, tests=True)
+    (_, metrics) = only(objects, "NetworkPolicy")["spec"]["ingress"]
+    first, second = metrics["from"]
+    assert first == allowed
+    assert second["podSelector"]["matchLabels"].items() <= only(objects, "Pod")["metadata"]["labels"].items()
+
+
 def test_selectors_match_the_pods() -> None:
     manifests = render(EVERYTHING)
     labels = only(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]
@@ -406,6 +458,9 @@ def _paths_of_schema(schema: Object, prefix: str = "") -> set[str]:
         {"watchNamespaces": ["Upper"]},
         {"image": {"digest": "latest"}},
         {"logs": {"level": "loud"}},
+        {"commonLabels": {"app.kubernetes.io/version": "mine"}},
+        {"podLabels": {"app.kubernetes.io/name": "mine"}},
+        {"podDisruptionBudget": {"maxUnavailable": "some"}},
     ],
 )
 def test_values_that_cannot_be_meant_are_refused(values: Object) -> None:
