@@ -137,7 +137,7 @@ class OperatorProcess:
         holding.add_done_callback(lambda _: self._stop.set())
         code = await self._work()
         if holding.done():
-            log.error("lease lost", error=str(holding.exception()))
+            log.error("lease lost, this process ends", error=str(holding.exception()))
             return 1
         holding.cancel()
         with contextlib.suppress(asyncio.CancelledError):

@@ -53,12 +53,16 @@ class LeaseElector:
 
     async def acquire(self) -> None:
         """Return once this process holds the Lease. Outages of the API server are waited out."""
+        told = ""
         while True:
             try:
                 if await self._try():
                     return
+                if (holder := self._holder()) and holder != told:
+                    log.info("standing by", lease=f"{self._namespace}/{self._name}", holder=holder)
+                    told = holder
             except ApiError as error:
-                log.warning("lease not reached", error=str(error))
+                log.warning("lease not reached, nothing is done without it", lease=f"{self._namespace}/{self._name}", error=str(error))
             await asyncio.sleep(self._retry_period)
 
     async def hold(self) -> None:
@@ -72,7 +76,7 @@ class LeaseElector:
                     if self._holder() not in (self._identity, ""):
                         raise LeaseLost(f"Lease {self._namespace}/{self._name} is held by {self._holder()}")
             except (ApiError, TimeoutError) as error:
-                log.warning("lease not renewed", error=str(error) or "no answer in time")
+                log.warning("lease not renewed", lease=f"{self._namespace}/{self._name}", error=str(error) or "no answer in time")
             if time.monotonic() - self._renewed_at >= self._renew_deadline:
                 raise LeaseLost(f"Lease {self._namespace}/{self._name} was not renewed within {self._renew_deadline:g} s")
 

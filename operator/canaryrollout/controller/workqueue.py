@@ -13,6 +13,8 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from canaryrollout.kube.errors import ApiError
+
 K = TypeVar("K", bound=Hashable)
 
 FIRST_RETRY_SECONDS = 0.25
@@ -106,10 +108,12 @@ class WorkQueue(Generic[K]):
     async def _attempt(self, key: K) -> float | None:
         try:
             again = await self._work(key)
-        except Exception:
+        except Exception as error:
             self._failures[key] = self._failures.get(key, 0) + 1
             delay: float = min(FIRST_RETRY_SECONDS * 2 ** (self._failures[key] - 1), LAST_RETRY_SECONDS)
-            log.exception("pass failed", key=str(key), attempt=self._failures[key], retry_in=delay)
+            # What the API server answers says where it is from; a trace of it would only hide the line.
+            level = log.warning if isinstance(error, ApiError) else log.exception
+            level("pass failed, it is repeated", error=f"{type(error).__name__}: {error}", attempt=self._failures[key], retry_in=delay)
             return delay
         self._failures.pop(key, None)
         return again
