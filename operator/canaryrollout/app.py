@@ -117,6 +117,7 @@ class OperatorProcess:
         """Serve health at once, wait for the Lease, work until told to stop."""
         async with self._serving():
             if not self._settings.leader_election:
+                self._metrics.leader.set(1)
                 return await self._work()
             return await self._lead()
 

@@ -88,7 +88,7 @@ class Metrics:
             "canaryrollout_reconcile_time_seconds", "Duration of reconcile passes.", buckets=_RECONCILE_SECONDS, registry=registry
         )
         self.workqueue_depth = Gauge("canaryrollout_workqueue_depth", "CanaryRollouts that wait for a pass.", registry=registry)
-        self.leader = Gauge("canaryrollout_leader", "1 while this process holds the Lease.", registry=registry)
+        self.leader = Gauge("canaryrollout_leader", "1 while this process works: it holds the Lease, or needs none.", registry=registry)
         self.prometheus_queries = Counter(
             "canaryrollout_prometheus_queries", "Queries to Prometheus by result (success, error).", ("result",), registry=registry
         )

@@ -66,3 +66,17 @@ def test_an_alert_names_those_that_are_fought_over_or_given_up_and_no_others(ope
     wait_until(lambda: "fought-over" in named(expressions["CanaryRolloutDriftConflict"]), "no alert about changes all the time")
     assert named(expressions["CanaryRolloutDriftConflict"]) == {"fought-over", "conflict"}
     assert named(expressions["CanaryRolloutPausedTooLong"]) == {"taken"}
+
+
+def test_operators_that_only_stand_by_are_as_good_as_none(operator: Metrics, prometheus: str) -> None:
+    (rule,) = [found for found in render({"metrics": {"prometheusRule": {"enabled": True}}}) if found["kind"] == "PrometheusRule"]
+    (down,) = [found["expr"] for found in rule["spec"]["groups"][0]["rules"] if found["alert"] == "CanaryRolloutOperatorDown"]
+
+    def holds(query: str) -> bool:
+        return bool(requests.get(f"{prometheus}/api/v1/query", params={"query": query}, timeout=10).json()["data"]["result"])
+
+    wait_until(lambda: holds("canaryrollout_leader == 0"), "nothing has been scraped")
+    assert holds(down)
+    operator.leader.set(1)
+    wait_until(lambda: holds("canaryrollout_leader == 1"), "the leader has not been scraped")
+    assert not holds(down)
