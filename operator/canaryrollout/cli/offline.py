@@ -73,18 +73,22 @@ def _place(document: Document, path: str) -> Place | None:
     return Place(document.file if file.startswith("..") else Path(file).as_posix(), document.line(path))
 
 
-def select(documents: Iterable[Document], namespace: str, wanted: str | None = None) -> Files:
+def select(documents: Iterable[Document], namespace: str, wanted: str | None = None, name: str | None = None) -> Files:
     """The one CanaryRollout, and all objects checked; what names no namespace is in `namespace`. Raises ManifestsError.
 
-    `wanted` is the namespace that was asked for, if any: the CanaryRollout must not be of another.
+    `wanted` is the namespace that was asked for, if any: the CanaryRollout must not be of another. `name` is that of the one to
+    take where there are several.
     """
     found = relevant(documents, namespace)
-    rollouts = [document for document in found if document.kind == "CanaryRollout"]
+    rollouts = [document for document in found if document.kind == "CanaryRollout" and name in (None, document.name)]
+    if name is not None and wanted is not None:
+        rollouts = [document for document in rollouts if document.body["metadata"]["namespace"] == wanted] or rollouts
     if not rollouts:
-        raise ManifestsError("the files hold no CanaryRollout (apiVersion canaryrollout.io/v1beta1)")
+        called = "" if name is None else f" {name}"
+        raise ManifestsError(f"the files hold no CanaryRollout{called} (apiVersion canaryrollout.io/v1beta1)")
     if len(rollouts) > 1:
         places = ", ".join(f"{document.name} ({document.where})" for document in rollouts)
-        raise ManifestsError(f"the files hold {len(rollouts)} CanaryRollouts, give one at a time: {places}")
+        raise ManifestsError(f"the files hold {len(rollouts)} CanaryRollouts, name one or give its file alone: {places}")
     for document in found:
         check(document)
     files = Files(rollouts[0], tuple(found))

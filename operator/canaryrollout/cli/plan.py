@@ -38,7 +38,12 @@ class FailOn(StrEnum):
 
 
 def plan(  # noqa: PLR0917 - each option of the command is one
-    name: Annotated[str | None, typer.Argument(help="A CanaryRollout of the cluster.", show_default=False, callback=named)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A CanaryRollout of the cluster, or the one to take of those in the files.", show_default=False, callback=named
+        ),
+    ] = None,
     file: Annotated[
         list[str] | None,
         typer.Option("--file", "-f", help="YAML or JSON file, folder, or - for standard input; may be repeated.", show_default=False),
@@ -52,23 +57,23 @@ def plan(  # noqa: PLR0917 - each option of the command is one
     no_color: NoColor = False,
 ) -> None:
     """Show what preflight finds, and the exact changes of VirtualService and DestinationRule at every step. Nothing is written."""
-    if (name is None) == (not file):
-        fail("give either the name of a CanaryRollout or files with one (-f)")
+    if name is None and not file:
+        fail("give the name of a CanaryRollout, or files with one (-f)")
     if offline and not file:
         fail("--offline needs files (-f)")
-    found, files = _from_files(file, namespace) if file and offline else _live(name, file, namespace, kubeconfig, context)
+    found, files = _from_files(name, file, namespace) if file and offline else _live(name, file, namespace, kubeconfig, context)
     _show(found, files, output, no_color=no_color)
     raise typer.Exit(_code(found, fail_on))
 
 
-def _from_files(paths: list[str], namespace: str | None) -> "tuple[Assessment, Files]":
+def _from_files(name: str | None, paths: list[str], namespace: str | None) -> "tuple[Assessment, Files]":
     from canaryrollout.api.status import CanaryRolloutStatus  # noqa: PLC0415 - keeps --help quick
     from canaryrollout.cli.assess import assess  # noqa: PLC0415
     from canaryrollout.cli.manifests import ManifestsError, read  # noqa: PLC0415
     from canaryrollout.cli.offline import select, snapshot, spec_of  # noqa: PLC0415
 
     try:
-        files = select(read(paths), namespace or "default", namespace)
+        files = select(read(paths), namespace or "default", namespace, name)
         spec = spec_of(files.rollout)
         with _shaped(from_files=True):
             seen, unknown = snapshot(files, spec)
@@ -99,9 +104,9 @@ def _live(
         documents = read(paths) if paths else []
 
         async def seen(kube: "KubeClient", there: str) -> "tuple[Seen, Files | None]":
-            if name is not None:
+            if name is not None and not paths:
                 return await look(kube, there, name), None
-            files = select(documents, there, namespace)
+            files = select(documents, there, namespace, name)
             spec_of(files.rollout)
             return await look_with(kube, files), files
 

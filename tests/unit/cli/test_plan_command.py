@@ -249,7 +249,20 @@ def test_no_rollout_and_two_rollouts_are_refused(tmp_path: Path) -> None:
     rollout, *others = documents()
     assert refused("-f", written(tmp_path, *others)) == "the files hold no CanaryRollout (apiVersion canaryrollout.io/v1beta1)"
     second = {**rollout, "metadata": {"name": "second"}}
-    assert "the files hold 2 CanaryRollouts, give one at a time: reviews (" in refused("-f", written(tmp_path, rollout, second))
+    assert "the files hold 2 CanaryRollouts, name one or give its file alone: reviews (" in refused(
+        "-f", written(tmp_path, rollout, second)
+    )
+
+
+def test_of_several_rollouts_in_a_folder_the_one_that_is_named_is_planned(tmp_path: Path) -> None:
+    rollout = next(d for d in documents() if d["kind"] == "CanaryRollout")
+    other = {**rollout, "metadata": {"name": "ratings", "namespace": "bookinfo"}, "spec": {"service": "ratings", "version": "v1"}}
+    abroad = {**rollout, "metadata": {"name": "reviews", "namespace": "shop"}}
+    path = written(tmp_path, *documents(), other)
+    assert placeless(plan("reviews", "-f", path)) == placeless(plan("-f", EXAMPLE))
+    path = written(tmp_path, *documents(), other, abroad)
+    assert "the files hold 2 CanaryRollouts, name one or give its file alone: " in refused("reviews", "-f", path)
+    assert placeless(plan("reviews", "-f", path, "-n", "bookinfo")) == placeless(plan("-f", EXAMPLE))
 
 
 def test_the_same_object_twice_is_refused() -> None:
@@ -364,8 +377,8 @@ def test_another_version_of_the_api_is_named() -> None:
 
 
 def test_flags_that_do_not_fit_together_are_refused() -> None:
-    assert refused() == "give either the name of a CanaryRollout or files with one (-f)"
-    assert refused("reviews", "-f", EXAMPLE) == "give either the name of a CanaryRollout or files with one (-f)"
+    assert refused() == "give the name of a CanaryRollout, or files with one (-f)"
+    assert refused("ratings", "-f", EXAMPLE) == "the files hold no CanaryRollout ratings (apiVersion canaryrollout.io/v1beta1)"
     assert refused("reviews") == "--offline needs files (-f)"
     assert refused("-f", EXAMPLE, "-n", "shop").endswith("the CanaryRollout is of namespace bookinfo, not of shop (--namespace)")
     assert refused("-f", "nowhere.yaml") == "there is no file nowhere.yaml"

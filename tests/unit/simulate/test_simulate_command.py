@@ -123,7 +123,10 @@ def test_a_mistake_is_one_line_that_says_what_to_write(manifest: Path, arguments
     [
         ("a: [", "rollout.yaml:1: not valid YAML: "),
         ("kind: Deployment", "the files hold no CanaryRollout (apiVersion canaryrollout.io/v1beta1)"),
-        (MANIFEST + "---" + MANIFEST.replace("name: reviews,", "name: other,"), "the files hold 2 CanaryRollouts, give one at a time: "),
+        (
+            MANIFEST + "---" + MANIFEST.replace("name: reviews,", "name: other,"),
+            "the files hold 2 CanaryRollouts, name one or give its file alone: ",
+        ),
         (
             MANIFEST.replace("v1beta1", "v1alpha1"),
             "rollout.yaml:2: apiVersion must be canaryrollout.io/v1beta1, not canaryrollout.io/v1alpha1",
