@@ -85,7 +85,8 @@ def _canary_problem(context: Context) -> Problem | None:
 
 def _stable_problem(context: Context) -> Problem | None:
     stable, version = context.status.stable_version, context.spec.version
-    if context.pods(stable).ready == 0:
+    # Nobody who asks for the version before wants to come back to one that answers nothing.
+    if context.pods(stable).ready == 0 and version != context.status.previous_version:
         return Problem(
             "StableNotReady",
             f"version {stable}, to which a rollback would return, has no ready endpoint of Service {context.spec.service!r}: "
@@ -132,12 +133,16 @@ def _asks_first(context: Context) -> bool:
 
 
 def ready_to_shift(context: Context) -> bool:
-    """The canary's clusters are proved in every proxy, both versions can take requests, and counting has begun."""
+    """The canary's clusters are proved in every proxy, both versions can take requests, and counting has begun.
+
+    The way back to the version before needs neither a count nor what it leads away from.
+    """
     rollout = context.status.rollout
-    counting = context.evidence is not None or (rollout is not None and rollout.revert)
-    ready = context.canary.ready > 0 and context.stable.ready > 0
-    crashing = bool(context.canary.crashing) and not (rollout is not None and rollout.revert)
-    return context.settled and counting and ready and not crashing and not context.spec.paused and context.problem is None
+    if not context.settled or context.canary.ready == 0 or context.spec.paused or context.problem is not None:
+        return False
+    if rollout is not None and rollout.revert:
+        return True
+    return context.evidence is not None and context.stable.ready > 0 and not context.canary.crashing
 
 
 def settled(context: Context) -> bool:

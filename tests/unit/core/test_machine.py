@@ -87,6 +87,22 @@ def test_the_previous_version_comes_back_at_once_and_without_analysis() -> None:
     assert world.split() == {"v1": 100}
 
 
+def test_the_previous_version_comes_back_although_the_present_one_has_no_endpoint_any_more() -> None:
+    world = adopted().release("v2").run(until=lambda w: w.parsed.stable_version == "v2")
+    world.versions["v2"] = pods("v2", ready=0, total=2)
+    world.release("v1").run(until=lambda w: w.parsed.stable_version == "v1", seconds=30.0)
+    assert (world.phase, world.split()) == (Phase.STABLE, {"v1": 100})
+
+
+def test_another_version_does_not_come_up_in_place_of_one_without_endpoints() -> None:
+    world = adopted().release("v2").run(until=lambda w: w.parsed.stable_version == "v2")
+    world.versions["v2"] = pods("v2", ready=0, total=2)
+    world.release("v3")
+    for _ in range(5):
+        world.step()
+    assert condition(world, "Stalled") == ("True", "StableNotReady")
+
+
 def test_a_version_that_was_reverted_comes_back_only_with_analysis() -> None:
     world = adopted().release("v2").run(until=lambda w: w.parsed.stable_version == "v2")
     world.release("v1").run(until=lambda w: w.parsed.stable_version == "v1")
