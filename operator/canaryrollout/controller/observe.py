@@ -12,11 +12,11 @@ from canaryrollout.controller.cluster import ClusterReader, MetricLookup, no_cus
 from canaryrollout.controller.revisions import Revisions
 from canaryrollout.controller.subject import Subject
 from canaryrollout.controller.surroundings import SurroundingsReader
-from canaryrollout.core.context import COUNTED, PROVING, WRITING, Context, reads_around
+from canaryrollout.core.context import COUNTED, WRITING, Context, reads_around
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits
 from canaryrollout.core.slicing import next_poll
-from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Raw, Snapshot, SyncReport
+from canaryrollout.core.snapshot import Poll, PollFailure, Problem, Raw, Snapshot, SyncReport
 from canaryrollout.core.standing import Standing, asked, asking, stand
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.mesh.router import SyncProver
@@ -101,7 +101,7 @@ class Observer:
 
     async def _since(self, context: Context, look: _Look) -> dict[str, str]:
         """Since which revision the object that the proxies are asked about has been asking for the same."""
-        question = _question(context)
+        question = context.question
         item = asking(question, context.snapshot.mesh) if question is not None else None
         known, between = look.standing, None
         if item is not None and question is not None and known is not None and known.revision != question.revision:
@@ -139,7 +139,7 @@ class Observer:
         return look
 
     async def _sync(self, context: Context) -> SyncReport | None:
-        question = _question(context)
+        question = context.question
         if question is None:
             return None
         return await self._prover.prove(question, frozenset(context.status.relevant_workloads))
@@ -182,11 +182,6 @@ class Observer:
         beginning = context.status.phase is Phase.ANALYSING and step is not None and step.observed_from is None
         now = time.monotonic()
         return look.polled is None or now >= look.due or (beginning and now - look.polled >= 1.0)
-
-
-def _question(context: Context) -> Expectation | None:
-    """What to ask the proxies now."""
-    return context.plan.question if context.plan is not None and context.status.phase in PROVING else None
 
 
 def _written(context: Context) -> tuple[Raw, ...]:

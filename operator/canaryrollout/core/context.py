@@ -128,6 +128,21 @@ class Context:
         around = self.snapshot.surroundings.virtual_services if self.snapshot.surroundings is not None else ()
         return make_plan(target, self.status.routing, self.spec, self.host, self.snapshot.mesh, around=around)
 
+    @property
+    def question(self) -> Expectation | None:
+        """What to ask the proxies now: in a pause only what has to be proved before the routes are put right."""
+        plan, phase = self.plan, self.status.phase
+        if plan is None or (phase not in PROVING and (phase is not Phase.PAUSED or plan.routes is None or self.given_way)):
+            return None
+        return plan.question
+
+    @property
+    def given_way(self) -> bool:
+        """Whether the rollout is held because somebody else has the routes, so that it writes nothing (but a rollback)."""
+        rollout = self.status.rollout
+        reasons = (DRIFT_CONFLICT, TAKEN_OVER) if self.taken_over else (DRIFT_CONFLICT,)
+        return self.status.phase is Phase.PAUSED and rollout is not None and rollout.reason in reasons
+
     @cached_property
     def rest_plan(self) -> MeshPlan | None:
         """At rest: what has to be written so that the routes left on stable serve it again; None while they do."""

@@ -77,16 +77,20 @@ def followed(state: DriftState | None, target: str, look: Look) -> DriftState:
         state = _noticed(state, fresh, look)
     placed = _ordered((set(state.placed) - fresh) | (set(KINDS) - deviating))
     changed = _ordered(set(state.changed) & deviating)
-    lost = bool(deviating) and (state.clusters_first or "DestinationRule" in fresh)
+    lost = bool(deviating) and (state.clusters_first or "DestinationRule" in deviating)
     update = {"placed": placed, "changed": changed, "next_attempt": state.next_attempt if changed else None, "clusters_first": lost}
     return state.model_copy(update=update)
 
 
-def aimed(state: DriftState | None, target: str) -> DriftState:
-    """The state when something is wanted of the mesh: nothing of it is in place yet if that is something new."""
+def aimed(state: DriftState | None, target: str, deviating: frozenset[DriftKind] = frozenset()) -> DriftState:
+    """The state when something is wanted of the mesh: nothing of it is in place yet if that is something new.
+
+    `deviating` are the objects that do not look like that. A subset that is missing by now was perhaps taken away while nobody looked.
+    """
     if state is not None and state.target == target:
         return state
-    anew = {"target": target, "placed": (), "changed": (), "next_attempt": None, "clusters_first": False}
+    first = "DestinationRule" in deviating
+    anew = {"target": target, "placed": (), "changed": (), "next_attempt": None, "clusters_first": first}
     return (state or DriftState()).model_copy(update=anew)
 
 

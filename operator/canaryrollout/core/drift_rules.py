@@ -168,7 +168,7 @@ def takeover_message(context: Context) -> str:
 def aimed(context: Context) -> CanaryRolloutStatus:
     """The status after a transition, with what it wants of the mesh: from the first write on others' writes are told from it."""
     status, plan = context.status, context.plan
-    return status if plan is None else status.model_copy(update={"drift": drift.aimed(status.drift, plan.wanted)})
+    return status if plan is None else status.model_copy(update={"drift": drift.aimed(status.drift, plan.wanted, plan.deviating)})
 
 
 def rested(context: Context, status: CanaryRolloutStatus) -> CanaryRolloutStatus:

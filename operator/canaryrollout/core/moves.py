@@ -6,7 +6,6 @@ from canaryrollout.api.status import Phase
 from canaryrollout.core import drift, ownership
 from canaryrollout.core.context import AT_REST, COUNTED, OFF_BASELINE, PROVING, Context
 from canaryrollout.core.decision import Action, EmitEvent, MeshWrite, PatchObject, SetFinalizer
-from canaryrollout.core.drift_wording import DRIFT_CONFLICT
 from canaryrollout.core.events import left_behind, not_cleaned_up
 from canaryrollout.core.plan import named
 
@@ -66,7 +65,7 @@ def _nothing_to_restore(context: Context) -> bool:
 def next_write(context: Context) -> MeshWrite | None:
     """The next mesh write that is both needed and allowed."""
     plan, now = context.plan, context.snapshot.now
-    if context.taken_over or _given_way(context):
+    if context.taken_over or context.given_way:
         return None
     if plan is None:
         return next(iter(_releases(context)), None) if context.status.phase in AT_REST else None
@@ -104,7 +103,7 @@ def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool)
     waits = [held] if held is not None else []
     if drift.flapping(status.drift, context.snapshot.now) and not drift.lasting(status.drift, context.snapshot.now):
         waits.append(drift.HARM_SECONDS)
-    if held is None and status.phase in PROVING and not context.converged:
+    if held is None and (status.phase in PROVING or context.question is not None) and not context.converged:
         waits.append(_proof_wait(context, settings))
     if status.phase in COUNTED:
         due = context.snapshot.poll_due
@@ -120,16 +119,10 @@ def _proof_wait(context: Context, settings: "MachineSettings") -> float:
     return settings.sync_interval if waited < EAGER_SECONDS else min(waited / 10.0, settings.poll_interval)
 
 
-def _given_way(context: Context) -> bool:
-    """Whether somebody insisted on other weights in mid-rollout, so that only a rollback is written."""
-    rollout = context.status.rollout
-    return context.status.phase is Phase.PAUSED and rollout is not None and rollout.reason == DRIFT_CONFLICT
-
-
 def _held_for(context: Context) -> float | None:
     """Seconds until what somebody changed is written again; None where nothing waits for that."""
     state = context.status.drift
-    if state is None or state.next_attempt is None or state.stopped or context.taken_over or _given_way(context):
+    if state is None or state.next_attempt is None or state.stopped or context.taken_over or context.given_way:
         return None
     wait = state.next_attempt - context.snapshot.now
     if context.status.phase in AT_REST and wait <= 0:

@@ -151,7 +151,9 @@ def _made(same: tuple[Routing, CanaryRolloutSpec, MeshObjects, tuple[Raw, ...]],
     wanted_now = _digest(target, routing)
     routes = _route_write(target, routing, host, service)
     if not target.write_routes:  # what somebody sends to the canary before its first step is taken back; the next phase proves it
-        return MeshPlan(subsets, clusters, routes if service is not None else None, None, wanted=wanted_now)
+        back = routes if service is not None else None
+        at_once = service is not None and vs.gives(service, host, routing.routes, target.split.canary)
+        return MeshPlan(subsets, clusters, back, None, clusters_first=target.clusters_first and not at_once, wanted=wanted_now)
     expected = partial(_splits_expectation, clusters, service, shown, mesh) if service is not None and shown is not None else None
     return MeshPlan(subsets, clusters, routes, _cleanup(target, routing, label, host, mesh), expected, target.clusters_first, wanted_now)
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from canaryrollout.api.spec import CanaryRolloutSpec, Sync
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
-from canaryrollout.core.context import COUNTED, PROVING, Context
+from canaryrollout.core.context import COUNTED, Context
 from canaryrollout.core.decision import CreateObject, Decision, PatchObject, SetFinalizer
 from canaryrollout.core.machine import MachineSettings, decide
 from canaryrollout.core.memory_mesh import MemoryMesh
@@ -87,7 +87,7 @@ class Rehearsal:
     def _snapshot(self) -> Snapshot:
         seen = replace(self._seen, now=self._now, mesh=self.mesh.view, finalizer_held=True)
         context = Context(self.spec, self.status, seen, self._settings.cluster_domain, limits=limits(self.spec, self.status, seen))
-        question = context.plan.question if context.plan is not None and self.status.phase in PROVING else None
+        question = context.question
         sync = SyncReport(question, generated=True, proxies=_IN_SYNC) if question is not None else None
         return replace(seen, sync=sync, poll=self._poll() if self.status.phase in COUNTED else None)
 

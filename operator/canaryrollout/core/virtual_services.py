@@ -110,6 +110,17 @@ def live_subsets(virtual_service: Raw, host: ServiceHost, names: tuple[str, ...]
     return live
 
 
+def gives(virtual_service: Raw, host: ServiceHost, records: tuple[RouteRecord, ...], subset: str) -> bool:
+    """Whether some recorded route sends requests to the subset."""
+    keys = {record.key for record in records}
+    for key, route in zip(route_keys(virtual_service), http_routes(virtual_service), strict=True):
+        entries = mappings(route.get("route"))
+        for _, entry in service_entries(virtual_service, route, host) if key in keys else ():
+            if subset_of(entry) == subset and weight_of(entry, entries) > 0:
+                return True
+    return False
+
+
 def names_subset(virtual_service: Raw, host: ServiceHost, subset: str) -> bool:
     """Whether anything in it (HTTP, TLS and TCP routes, mirrors) names the subset, at whatever weight."""
     return _names_subset(virtual_service.get("spec"), virtual_service["metadata"]["namespace"], host, subset)

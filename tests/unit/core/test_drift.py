@@ -291,6 +291,22 @@ def test_weights_are_put_right_in_promotion_and_in_a_pause(paused: bool) -> None
     assert world.events[-1].reason == "Drifted"
 
 
+def test_objects_that_were_reset_together_in_a_pause_are_put_right_through_a_proof() -> None:
+    world = at_ten()
+    world.spec["paused"] = True
+    world.run_to(Phase.PAUSED)
+    world.objects["DestinationRule", "reviews"]["spec"]["subsets"] = []
+    world.objects["VirtualService", "reviews"]["spec"]["http"][0]["route"] = [{"destination": {"host": "reviews"}}]
+    world.istiod_knows = False
+    for _ in range(5):
+        world.step()
+        world.now += 1
+    assert world.split() == {"": 100}, "no weight before every proxy knows the clusters"
+    world.istiod_knows = True
+    world.run(until=lambda w: w.split() == {"v1": 90, "v2": 10}, seconds=15)
+    assert world.phase is Phase.PAUSED
+
+
 def test_an_edit_of_the_trial_policy_is_no_foreign_change() -> None:
     world = at_ten()
     world.spec["canaryTrafficPolicy"] = {"outlierDetection": {"consecutive5xxErrors": 3}}

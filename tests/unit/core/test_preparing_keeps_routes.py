@@ -38,3 +38,19 @@ def test_the_rollout_goes_on_afterwards() -> None:
     world.run(until=lambda w: w.served() == {"v1": 100}, seconds=10)
     world.provider_down = False
     world.run(until=lambda w: w.parsed.stable_version == "v2")
+
+
+def test_a_plain_host_is_narrowed_only_to_a_cluster_that_every_proxy_knows() -> None:
+    world = adopted()
+    world.objects["VirtualService", "reviews"]["spec"]["http"] = [{"name": "other", "route": [{"destination": {"host": "reviews"}}]}]
+    del world.objects["DestinationRule", "reviews"]
+    world.istiod_knows = False
+    world.release("v2").run_to(Phase.PREPARING)
+    for _ in range(5):
+        world.step()
+        world.now += 1
+    assert [s["name"] for s in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]] == ["v1", "v2"]
+    assert world.split() == {"": 100}
+    world.istiod_knows = True
+    world.run(until=lambda w: w.split() == {"v1": 100}, seconds=5)
+    assert world.phase is Phase.PREPARING

@@ -58,6 +58,23 @@ def test_an_annotation_of_any_of_the_objects_holds_the_rollout_and_taking_it_awa
     world.run(until=lambda w: w.parsed.stable_version == "v2")
 
 
+def test_a_subset_that_people_took_away_is_proved_before_its_weight_when_the_routing_is_given_back() -> None:
+    world = at_ten()
+    annotate(world, "CanaryRollout")
+    world.run_to(Phase.PAUSED, seconds=5)
+    by_hand(world)
+    world.objects["DestinationRule", "reviews"]["spec"]["subsets"].pop()
+    world.istiod_knows = False
+    annotate(world, "CanaryRollout", "")
+    for _ in range(5):
+        world.step()
+        world.now += 1
+    assert [s["name"] for s in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]] == ["v1", "v2"]
+    assert world.split() == {"v1": 100}, "no weight before every proxy knows the cluster"
+    world.istiod_knows = True
+    world.run(until=lambda w: w.split() == {"v1": 90, "v2": 10}, seconds=5)
+
+
 def test_while_people_have_the_routing_failures_are_told_and_not_acted_on_and_then_undone_at_once() -> None:
     world = at_ten()
     annotate(world, "CanaryRollout")

@@ -11,7 +11,7 @@ import jsonpatch
 from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
-from canaryrollout.core.context import COUNTED, PROVING, Context
+from canaryrollout.core.context import COUNTED, Context
 from canaryrollout.core.decision import Action, CreateObject, Decision, EmitEvent, PatchObject, SetFinalizer
 from canaryrollout.core.machine import MachineSettings, decide
 from canaryrollout.core.observation import limits
@@ -155,7 +155,7 @@ class World:
             observed_mesh=self.mesh_readable,
         )
         context = Context(spec, status, seen, limits=limits(spec, status, seen))
-        question = context.plan.question if context.plan is not None and status.phase in PROVING else None
+        question = context.question
         sync = self.prove(question) if question else None
         return Snapshot(
             **{name: getattr(seen, name) for name in Snapshot.__slots__ if name not in ("sync", "poll")}, sync=sync, poll=self.poll(context)
