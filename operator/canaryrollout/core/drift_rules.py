@@ -12,7 +12,7 @@ from canaryrollout.core import drift, drift_wording, exposure, pins
 from canaryrollout.core.context import AT_REST, Context
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER
 from canaryrollout.core.guards import resume_requested
-from canaryrollout.core.transitions import back, handled, held, unproved_step
+from canaryrollout.core.transitions import back, handled, held, paused_by_request, unproved_step
 
 
 def watched(context: Context, managers: Collection[str]) -> CanaryRolloutStatus:
@@ -23,7 +23,7 @@ def watched(context: Context, managers: Collection[str]) -> CanaryRolloutStatus:
     if before is not None and before.taken_over and status.phase is not Phase.PAUSED and resume_requested(context):
         given_back = before.model_copy(update={"taken_over": "", "times": ()})
         return status.model_copy(update={"drift": given_back, **handled(context, resume=True)})
-    if context.taken_over or _held(context):
+    if context.taken_over or context.given_way or _given_back(context):
         return status
     if status.phase in AT_REST:
         deviating = context.rest_plan.deviating if context.rest_plan is not None else frozenset()
@@ -38,12 +38,6 @@ def watched(context: Context, managers: Collection[str]) -> CanaryRolloutStatus:
         after = after.model_copy(update={"taken_over": after.author})
         return status.model_copy(update={"drift": after, **handled(context, resume=True)})
     return status if after == before else status.model_copy(update={"drift": after})
-
-
-def _held(context: Context) -> bool:
-    """Whether the operator has stopped writing in mid-rollout."""
-    rollout = context.status.rollout
-    return context.status.phase is Phase.PAUSED and rollout is not None and rollout.reason in (DRIFT_CONFLICT, TAKEN_OVER)
 
 
 def _unproved(context: Context) -> bool:
@@ -64,13 +58,13 @@ def _insists(context: Context) -> bool:
 
 def conflict(context: Context) -> bool:
     """Somebody insists, and what they insist on does no harm."""
-    return _insists(context) and not _held(context) and not _unproved(context)
+    return _insists(context) and not context.given_way and not _unproved(context)
 
 
 def harmful_conflict(context: Context) -> bool:
     """Somebody insists, and what they insist on was never proved."""
     lasting = drift.lasting(context.status.drift, context.snapshot.now)
-    return lasting and (_insists(context) or _held(context)) and _unproved(context)
+    return lasting and (_insists(context) or context.given_way) and _unproved(context)
 
 
 def _stoppable(context: Context) -> bool:
@@ -113,6 +107,18 @@ def taken_over_in_pause(context: Context) -> bool:
     """As above, while the rollout was held for another reason."""
     rollout = context.status.rollout
     return taken_over(context) and rollout is not None and rollout.reason != TAKEN_OVER
+
+
+def _given_back(context: Context) -> bool:
+    """Whether the routing that people had is the operator's again."""
+    rollout = context.status.rollout
+    held = context.status.phase is Phase.PAUSED and rollout is not None and rollout.reason == TAKEN_OVER
+    return held and not context.taken_over
+
+
+def given_back_in_pause(context: Context) -> bool:
+    """As above, while spec.paused holds the rollout all the same."""
+    return _given_back(context) and context.spec.paused
 
 
 def paused_by_conflict(context: Context) -> CanaryRolloutStatus:
@@ -158,6 +164,11 @@ def retrying_at_rest(context: Context) -> CanaryRolloutStatus:
 def held_by_people(context: Context) -> CanaryRolloutStatus:
     """Hold, and write nothing at all."""
     return held(context, TAKEN_OVER, takeover_message(context))
+
+
+def paused_after_takeover(context: Context) -> CanaryRolloutStatus:
+    """The step's weights again, whatever people left: what they did counts no longer."""
+    return paused_by_request(context).model_copy(update={"drift": None})
 
 
 def takeover_message(context: Context) -> str:

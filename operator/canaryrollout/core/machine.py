@@ -113,6 +113,7 @@ TABLE: Mapping[Phase, tuple[Rule, ...]] = MappingProxyType(
             Rule("TakenOver", drift_rules.taken_over_in_pause, Phase.PAUSED, drift_rules.held_by_people, always=True),
             Rule("Resumed", when.resumed_before_shifting, Phase.PREPARING, to.resumed, always=True),
             Rule("Resumed", when.resumed, Phase.SHIFTING, to.resumed, always=True),
+            Rule("PauseRequested", drift_rules.given_back_in_pause, Phase.PAUSED, drift_rules.paused_after_takeover),
             *_CONFLICT,
         ),
         Phase.PROMOTING: (*_ARMED, _SHARED, _TAKEN_OVER, *_CONFLICT, Rule("Converged", when.converged, Phase.STABLE, to.promoted)),

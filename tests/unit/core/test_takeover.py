@@ -58,6 +58,23 @@ def test_an_annotation_of_any_of_the_objects_holds_the_rollout_and_taking_it_awa
     world.run(until=lambda w: w.parsed.stable_version == "v2")
 
 
+def test_given_back_in_a_pause_the_step_has_its_weights_again_and_nobody_is_blamed() -> None:
+    world = at_ten()
+    annotate(world, "CanaryRollout")
+    world.run_to(Phase.PAUSED, seconds=5)
+    world.objects["VirtualService", "reviews"]["spec"]["http"][0]["route"] = [destination("v1", 20), destination("v2", 80)]
+    world.spec["paused"] = True
+    annotate(world, "CanaryRollout", "")
+    for _ in range(3):
+        world.step()
+        world.now += 1
+    assert (world.phase, world.split(), reasons(world)["Ready"]) == (Phase.PAUSED, {"v1": 90, "v2": 10}, "Paused")
+    assert "spec.paused" in world.parsed.message
+    assert not any(event.reason == "Drifted" for event in world.events)
+    world.spec["paused"] = False
+    world.run(until=lambda w: w.parsed.stable_version == "v2")
+
+
 def test_a_subset_that_people_took_away_is_proved_before_its_weight_when_the_routing_is_given_back() -> None:
     world = at_ten()
     annotate(world, "CanaryRollout")
