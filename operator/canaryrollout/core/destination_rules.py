@@ -48,7 +48,7 @@ def version_of(rule: Raw | None, version_label: str, name: str) -> str | None:
     """The version that a subset selects."""
     for subset in subsets(rule):
         if subset.get("name") == name:
-            return mapping(subset.get("labels")).get(version_label)
+            return text(mapping(subset.get("labels")).get(version_label)) or None
     return None
 
 

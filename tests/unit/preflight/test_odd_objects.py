@@ -183,3 +183,11 @@ def test_nothing_rests_on_a_structure_that_could_not_be_read(monkeypatch: pytest
     (finding,) = examine(Scene().given())
     assert (finding.code, finding.severity) == ("CheckFailed", Severity.ERROR)
     assert "check broken failed (TypeError: odd)" in finding.message
+
+
+def test_a_subset_whose_version_is_no_text_selects_no_version() -> None:
+    objects = copy.deepcopy(OBJECTS)
+    objects[1]["spec"]["subsets"][0]["labels"] = {"version": ["v1"]}
+    looked_at = seen(objects)
+    decided = decide(looked_at.spec, CanaryRolloutStatus(), looked_at.snapshot, MachineSettings())
+    assert "SubsetNotFound" in {condition.reason for condition in decided.status.conditions}
