@@ -116,7 +116,7 @@ def begin(given: Input, routing: Routing, stable: str) -> Routing | Problem:
     stable_subset, lost = _serving_subset(given, stable)
     if lost:  # the routes still use the name it had
         stable_subset = routing.stable_subset
-    mismatch = subset_mismatch(given, stable_subset, stable)
+    mismatch = subset_mismatch(given, stable_subset, stable) or subset_mismatch(given, canary_subset, given.spec.version)
     if mismatch is not None:
         return mismatch
     renewed = routing.model_copy(

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from canaryrollout.api.status import Phase
+from canaryrollout.core.snapshot import PodSeen
 from world import World, destination, destination_rule, virtual_service
 
 
@@ -40,6 +41,22 @@ def test_a_subset_of_stable_that_was_given_other_labels_at_rest_stops_the_next_r
     world = World().run_to(Phase.STABLE)
     world.objects["DestinationRule", "reviews"]["spec"]["subsets"][0]["labels"] = {"version": "v0"}
     assert refused(world.release("v2")) == "SubsetMismatch"
+
+
+def test_nothing_is_sent_to_a_subset_whose_further_labels_no_pod_has() -> None:
+    everywhere = tuple(PodSeen(version, {"app": "reviews", "version": version}, ready=True) for version in ("v1", "v2"))
+    elsewhere, plain = {"region": "eu"}, virtual_service([{"route": [{"destination": {"host": "reviews"}}]}])
+    rule = destination_rule("v1")
+    rule["spec"]["subsets"][0]["labels"] |= elsewhere
+    assert refused(World(pods=everywhere).add(rule, plain)) == "SubsetMismatch"
+    rule = destination_rule("v1", "v2")
+    rule["spec"]["subsets"][0]["labels"] |= {"app": "reviews"}
+    rule["spec"]["subsets"][1]["labels"] |= elsewhere
+    world = World(pods=everywhere).add(rule, plain).run_to(Phase.STABLE)
+    assert refused(world.release("v2")) == "SubsetMismatch"
+    assert "region=eu" in world.parsed.message
+    world.pods = tuple(PodSeen(pod.name, {**pod.labels, **elsewhere}, ready=True) for pod in everywhere)
+    world.run(until=promoted)
 
 
 def test_of_two_subsets_for_one_version_the_routed_one_counts() -> None:

@@ -20,6 +20,7 @@ from canaryrollout.core.snapshot import (
     EnvoysRead,
     Expectation,
     MeshObjects,
+    PodSeen,
     Poll,
     PollFailure,
     Problem,
@@ -77,6 +78,8 @@ class World:
 
     spec: dict[str, Any] = field(default_factory=lambda: {"service": "reviews", "version": "v1"})
     versions: dict[str, VersionPods] = field(default_factory=lambda: {"v1": pods("v1")})
+    pods: tuple[PodSeen, ...] | None = None
+    """Their labels, where they matter."""
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     now: float = 1_700_000_000.0
     watched_since: float = 0.0
@@ -150,6 +153,7 @@ class World:
             service={"spec": {"selector": {"app": "reviews"}}} if self.service_exists else None,
             observed_endpoints=self.service_exists,
             versions=self.versions,
+            pods=self.pods,
             finalizer_held=self.finalizer,
             mesh=MeshObjects(tuple(kinds["VirtualService"]), tuple(kinds["DestinationRule"])) if self.mesh_readable else MeshObjects(),
             observed_mesh=self.mesh_readable,

@@ -10,6 +10,7 @@ from canaryrollout.core.preflight.inputs import (
     rule_of,
     virtual_service_name,
 )
+from canaryrollout.core.preflight.view import selects
 from canaryrollout.core.shapes import mapping
 from canaryrollout.core.snapshot import Problem
 
@@ -125,10 +126,19 @@ def subset_name_is_free(given: Input) -> Problem | None:
 
 
 def subset_mismatch(given: Input, name: str, version: str) -> Problem | None:
-    """A subset of that name must select that version, if it exists."""
-    label = given.spec.version_label
-    if not dr.name_is_taken(rule_of(given), label, name, version):
+    """A subset of that name must select that version, if it exists, and by all of its labels some pod that is ready."""
+    label, rule = given.spec.version_label, rule_of(given)
+    if dr.name_is_taken(rule, label, name, version):
+        return Problem(
+            "SubsetMismatch", f"subset {name!r} of the DestinationRule does not select {label}={version}: correct its labels or rename it"
+        )
+    labels = next((mapping(subset.get("labels")) for subset in dr.subsets(rule) if subset.get("name") == name), None)
+    ready = [pod.labels for pod in given.snapshot.pods or () if pod.ready and pod.labels.get(label) == version]
+    if labels is None or not ready or any(selects(labels, pod) for pod in ready):
         return None
+    said = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
     return Problem(
-        "SubsetMismatch", f"subset {name!r} of the DestinationRule does not select {label}={version}: correct its labels or rename it"
+        "SubsetMismatch",
+        f"subset {name!r} of the DestinationRule selects {said}, which no ready pod of version {version} has, so that its requests would "
+        "be answered 503: correct its labels or those of the pods",
     )
