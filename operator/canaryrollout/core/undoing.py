@@ -1,7 +1,8 @@
 """Taking the operator's traces out of the user's objects when a CanaryRollout is deleted (deletionPolicy Undo).
 
 A plain host sends requests to every pod of the Service. So what was narrowed is widened again only while no other version has
-pods: then both mean the same pods, and no request changes its way. While another version has pods everything stays narrowed.
+pods: then both mean the same pods, and no request changes its way. While another version has pods, or pods carry no version at all,
+everything stays narrowed.
 """
 
 from canaryrollout.api.spec import CanaryRolloutSpec
@@ -23,10 +24,13 @@ def owes(spec: CanaryRolloutSpec, status: CanaryRolloutStatus) -> bool:
 
 
 def alone(status: CanaryRolloutStatus, snapshot: Snapshot) -> bool:
-    """Whether no version but stable is known to have pods. Without the Service nobody knows: it may come back before they go."""
+    """Whether the Service is known to have no pods but stable's. Without the Service nobody knows: it may come back before they go."""
     if not snapshot.observed_endpoints:
         return False
     stable = status.rollout.stable if status.rollout is not None else status.stable_version
+    label = status.routing.version_label if status.routing is not None else ""
+    if label and not all(pod.labels.get(label) == stable for pod in snapshot.pods or ()):
+        return False
     return all(version == stable or pods.total == 0 for version, pods in snapshot.versions.items())
 
 
@@ -41,7 +45,7 @@ def left_behind(status: CanaryRolloutStatus) -> str:
     named = f"subset {routing.stable_subset!r}" if routing is not None else "its subset"
     return (
         f"the routes stay at {named} (version {status.stable_version}), for another version has "
-        "pods that would get requests otherwise, or may have, while the Service is not there"
+        "pods (or the Service has some without a version) that would get requests otherwise, or may have, while the Service is not there"
     )
 
 

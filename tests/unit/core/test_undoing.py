@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from canaryrollout.api.status import Phase
+from canaryrollout.core.snapshot import PodSeen
 from world import Crashed, World, adopted, destination, destination_rule, pods, virtual_service
 
 PLAIN: dict[str, Any] = {"destination": {"host": "reviews"}}
@@ -83,6 +84,13 @@ def test_a_version_that_has_pods_gets_no_request_by_a_deletion() -> None:
     deleted(world)
     assert (world.split(), len(world.writes)) == ({"v1": 100}, writes)
     assert [event.reason for event in world.events][-1] == "LeftNarrowed"
+
+
+def test_a_pod_without_a_version_gets_no_request_by_a_deletion() -> None:
+    world = undoing().add(plain(), other_destination_rule()).run_to(Phase.STABLE)
+    world.pods = (PodSeen("v1-0", {"app": "reviews", "version": "v1"}, ready=True), PodSeen("debug", {"app": "reviews"}, ready=True))
+    deleted(world)
+    assert (world.split(), world.events[-1].reason) == ({"v1": 100}, "LeftNarrowed")
 
 
 def test_deleted_in_mid_rollout_stable_gets_everything_by_its_subset_while_the_canary_has_pods() -> None:
