@@ -2,10 +2,12 @@
 
 import copy
 
+import pytest
 from canaryrollout.api.drift import DRIFT_LIMIT
+from canaryrollout.kube.errors import Unavailable
 from canaryrollout.kube.resources import CANARYROLLOUTS, VIRTUALSERVICES
 from memory_api import NAMESPACE
-from reconciling import Operator, analysing
+from reconciling import Operator, analysing, rolling_out
 
 WHO = {"namespace": NAMESPACE, "name": "reviews"}
 
@@ -20,6 +22,11 @@ def all_to_stable(operator: Operator) -> None:
     for entry in item["spec"]["http"][0]["route"]:
         entry["weight"] = 100 if entry["destination"].get("subset") == "v1" else 0
     operator.api.put(VIRTUALSERVICES, item)
+
+
+def weights(operator: Operator) -> list[int]:
+    route = operator.api.find(VIRTUALSERVICES, "reviews")["spec"]["http"][0]["route"]
+    return [entry.get("weight", 100) for entry in route]
 
 
 async def test_each_foreign_change_is_counted_once_and_giving_way_shows_until_somebody_resumes() -> None:
@@ -50,3 +57,25 @@ async def test_a_takeover_shows_until_the_routing_is_given_back() -> None:
         operator.api.put(CANARYROLLOUTS, item)
         await operator.passes(2)
         assert (value(operator, "given_way", reason="TakenOver") == 1.0) == bool(annotations)
+
+
+async def test_a_write_that_does_not_get_through_is_nobodys_change() -> None:
+    operator = await rolling_out()
+    operator.mesh.rps = 100.0
+    while operator.phase != "Shifting":
+        await operator.passes(1)
+    assert weights(operator) == [95, 5]
+    operator.edit(version="v1")
+
+    def away(verb: str, plural: str, name: str) -> None:
+        if verb == "json_patch":
+            raise Unavailable(503, "ServiceUnavailable", "away")
+
+    operator.api.before = away
+    for _ in range(DRIFT_LIMIT):
+        with pytest.raises(Unavailable):
+            await operator.passes(1)
+    assert (operator.phase, weights(operator)) == ("RollingBack", [95, 5])
+    operator.api.before = lambda *_: None
+    await operator.passes(1)
+    assert (weights(operator), value(operator, "foreign_changes_total")) == ([100], 0.0)

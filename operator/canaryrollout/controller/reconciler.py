@@ -80,6 +80,8 @@ class Reconciler:
         decision = decide(subject.spec, subject.status, snapshot, self._settings)
         stored = await self._stored(key, subject, decision.status)
         self._tell(key, subject.spec, subject.status, decision, snapshot)
+        # What the pass before wrote is in the status now. A write that fails leaves nothing that somebody else could have changed.
+        self._observer.landed(key.namespace, key.name, frozenset())
         try:
             replan = partial(decide_again, subject.spec, decision.status, snapshot, self._settings)
             await self._effects.run(stored, (*_unread(subject), *decision.actions), replan)
