@@ -6,7 +6,6 @@ the service's share.
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
@@ -61,14 +60,15 @@ def _digest(value: Any) -> str:
 
 def route_keys(virtual_service: Raw) -> list[str]:
     """The keys of all HTTP routes; a repeated key is numbered."""
-    keys: list[str] = []
-    taken: Counter[str] = Counter()
+    keys: dict[str, None] = {}
+    numbers: Counter[str] = Counter()
     for route in http_routes(virtual_service):
-        key = route_key(route)
-        keys.append(f"{key}#{taken[key]}" if taken[key] else key)
-        # A name may itself look like a numbered one.
-        taken.update((keys[-1], *(keys[-1][: mark.start()] for mark in re.finditer("#", keys[-1]))))
-    return keys
+        key = found = route_key(route)
+        while found in keys:  # a name may itself look like a numbered one
+            numbers[key] += 1
+            found = f"{key}#{numbers[key]}"
+        keys[found] = None
+    return list(keys)
 
 
 def weight_of(entry: Entry, entries: list[Entry]) -> int:

@@ -205,3 +205,17 @@ def test_a_route_that_somebody_sent_to_yet_another_version_is_brought_back_whole
         [{"name": "main", "route": [destination("v0", 60), {"destination": {"host": "ratings"}, "weight": 40}]}],
     )
     assert [e["weight"] for e in moved(shared, at(50), records)["spec"]["http"][0]["route"]] in ([30, 40, 30], [30, 30, 40])
+
+
+@pytest.mark.parametrize(
+    ("names", "keys"),
+    [
+        (("", "", ""), ["default", "default#1", "default#2"]),
+        (("a", "a#1", "a"), ["name:a", "name:a#1", "name:a#2"]),
+        (("a", "a", "a#1"), ["name:a", "name:a#1", "name:a#1#1"]),
+        (("a#1", "a"), ["name:a#1", "name:a"]),
+        (("a#1", "a", "a"), ["name:a#1", "name:a", "name:a#2"]),
+    ],
+)
+def test_no_two_routes_have_one_key(names: tuple[str, ...], keys: list[str]) -> None:
+    assert vs.route_keys(virtual_service([{"name": name} if name else {} for name in names])) == keys
