@@ -128,6 +128,15 @@ def test_a_delegate_goes_through_a_whole_rollout_and_its_root_is_never_written()
     assert world.objects["VirtualService", "root"] == gateway
 
 
+def test_a_delegate_deleted_in_mid_rollout_is_made_again_as_a_delegate() -> None:
+    world = World().add(delegate({"route": [destination("v1")]}), root(), destination_rule("v1")).run_to(Phase.STABLE)
+    world.release("v2").run(until=lambda w: w.phase is Phase.ANALYSING and w.parsed.weight == 10)
+    del world.objects["VirtualService", "reviews"]
+    world.run(until=lambda w: w.parsed.stable_version == "v2")
+    assert "hosts" not in world.objects["VirtualService", "reviews"]["spec"]
+    assert world.split() == {"v2": 100}
+
+
 def test_the_roots_that_a_rollout_began_with_are_asked_for_even_when_they_are_out_of_sight() -> None:
     found = shown(delegate(), HOST, (), recorded=(("edge", "root"),))
     assert (found.sources, found.required, found.sidecars) == ((("edge", "root"),), (), False)
