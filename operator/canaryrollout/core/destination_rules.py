@@ -31,6 +31,11 @@ def subsets(rule: Raw | None) -> list[Mapping[str, Any]]:
     return mappings(mapping(mapping(rule).get("spec")).get("subsets"))
 
 
+def has_subset(rule: Raw | None, name: str) -> bool:
+    """Whether there is a subset of that name."""
+    return any(subset.get("name") == name for subset in subsets(rule))
+
+
 def find_subset(rule: Raw | None, version_label: str, version: str) -> Mapping[str, Any] | None:
     """The subset that selects a version, whatever its name (it has to have one); the one with no further labels first."""
     matching = [

@@ -5,6 +5,7 @@ from typing import Literal
 from canaryrollout.api.quantities import format_duration
 from canaryrollout.api.status import CanaryRolloutStatus, HistoryEntry, RolloutState, Routing, StepStatus
 from canaryrollout.core import adoption, undoing
+from canaryrollout.core import destination_rules as dr
 from canaryrollout.core.context import REQUEST_LIMIT, RESUME, RETRY, Context
 from canaryrollout.core.evidence import EvidenceState, begin_anew, begin_step, resume_step
 from canaryrollout.core.guards import SHARED_FAILURE
@@ -264,10 +265,13 @@ def back_to_stable(context: Context) -> CanaryRolloutStatus:
 
 
 def _at_rest(context: Context) -> Routing | None:
-    """The routing without the canary that has left."""
+    """The routing without the canary that has left, perhaps with the subset of the version before: one that comes up later is not ours."""
     routing = context.status.routing
+    if routing is None:
+        return None
+    there = dr.has_subset(context.objects[1], routing.retired_subset)
     left = {"canary_subset": "", "added_canary_subset": False, "canary_policy_before": None, "routes": ()}
-    return routing.model_copy(update=left) if routing else None
+    return routing.model_copy(update={**left, "retired_subset": routing.retired_subset if there else ""})
 
 
 def released(context: Context) -> CanaryRolloutStatus:

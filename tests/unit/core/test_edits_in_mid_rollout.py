@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from canaryrollout.api.status import Phase
-from world import World, adopted, destination, destination_rule, virtual_service
+from world import World, adopted, destination, destination_rule, pods, virtual_service
 
 
 def analysing_at(weight: int, world: World | None = None) -> World:
@@ -104,3 +104,16 @@ def test_a_version_label_edited_in_mid_rollout_waits_for_the_next_one() -> None:
     world.step()
     labels = [subset["labels"] for subset in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]]
     assert labels == [{"version": "v1"}, {"version": "v2"}]
+
+
+def test_a_subset_that_people_add_in_place_of_one_that_was_removed_is_theirs() -> None:
+    world = adopted().release("v2").run(until=lambda w: w.parsed.stable_version == "v2")
+    world.release("v1").run_to(Phase.SHIFTING)
+    world.versions["v1"] = pods("v1", ready=0, total=2)
+    world.run_to(Phase.ROLLED_BACK)
+    subsets = world.objects["DestinationRule", "reviews"]["spec"]["subsets"]
+    assert [subset["name"] for subset in subsets] == ["v2"]
+    theirs = {"name": "v1", "labels": {"version": "v1"}, "trafficPolicy": {"loadBalancer": {"simple": "RANDOM"}}}
+    subsets.append(theirs)
+    world.release("v3").run(until=lambda w: w.parsed.stable_version == "v3")
+    assert theirs in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]
