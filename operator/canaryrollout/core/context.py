@@ -104,7 +104,18 @@ class Context:
         drift, routing = self.status.drift, self.status.routing
         if drift is not None and drift.stopped and routing is not None:
             return Problem(DRIFT_CONFLICT, conflict(drift, routing, self.snapshot.now, "nothing is written any more"))
+        if self.unmoved:
+            return Problem(
+                "NoMovableRoute",
+                f"none of the HTTP routes of VirtualService {routing.virtual_service if routing else ''!r} that were to move is there any "
+                "more under its name or match: give one of them back, or set spec.version back to end the rollout",
+            )
         return first_error(self.findings) if looks_around(self.spec, self.status) else structural_problem(self.given)
+
+    @property
+    def unmoved(self) -> bool:
+        """Whether a rollout under way has no route left to move, so that a proof of its weights says nothing."""
+        return self.status.phase in EXAMINED and self.status.routing is not None and not self.status.routing.routes
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:

@@ -147,7 +147,7 @@ def ready_to_shift(context: Context) -> bool:
 
 def settled(context: Context) -> bool:
     """Every relevant proxy has acknowledged the step's weights."""
-    return context.settled
+    return context.settled and not context.unmoved
 
 
 def converged(context: Context) -> bool:
@@ -162,7 +162,7 @@ def converged_after_rollback(context: Context) -> bool:
 
 def reverted(context: Context) -> bool:
     """Back on the version that served before: no analysis is asked for."""
-    return context.settled and context.status.rollout is not None and context.status.rollout.revert
+    return settled(context) and context.status.rollout is not None and context.status.rollout.revert
 
 
 def drifted(context: Context) -> bool:

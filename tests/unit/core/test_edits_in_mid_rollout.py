@@ -117,3 +117,20 @@ def test_a_subset_that_people_add_in_place_of_one_that_was_removed_is_theirs() -
     subsets.append(theirs)
     world.release("v3").run(until=lambda w: w.parsed.stable_version == "v3")
     assert theirs in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]
+
+
+@pytest.mark.parametrize("phase", [Phase.PREPARING, Phase.SHIFTING])
+def test_where_no_route_is_left_to_move_nothing_is_called_moved(phase: Phase) -> None:
+    mesh = virtual_service([{"name": "main", "route": [destination("v1")]}]), destination_rule("v1", "v2")
+    world = World(spec={"service": "reviews", "version": "v1", "virtualService": {"routes": ["main"]}}).add(*mesh).run_to(Phase.STABLE)
+    world.release("v2").run(until=lambda w: w.parsed.stable_version == "v2")
+    world.release("v1").run_to(phase)
+    world.objects["VirtualService", "reviews"]["spec"]["http"] = [{"name": "other", "route": [destination("v2")]}]
+    for _ in range(20):
+        world.step()
+        world.now += 1
+    assert (world.phase, world.parsed.stable_version) == (phase, "v2")
+    assert "none of the HTTP routes" in world.parsed.message
+    routes(world)[0]["name"] = "main"
+    world.run(until=lambda w: w.parsed.stable_version == "v1")
+    assert world.split() == {"v1": 100}
