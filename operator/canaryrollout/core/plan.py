@@ -209,8 +209,9 @@ def _subset_write(target: Target, routing: Routing, label: str, host: ServiceHos
 def _route_write(target: Target, routing: Routing, host: ServiceHost, service: Raw | None) -> MeshWrite | None:
     name = routing.virtual_service
     if service is None:
-        # With hosts Istio would not take it for the delegate that its roots name.
-        body = vs.new_virtual_service(name, host.namespace, host, target.split.stable, delegate=bool(routing.roots))
+        # With hosts Istio would not take it for the delegate that its roots name, and only listed routes move.
+        delegate, route = bool(routing.roots), routing.only_routes[0] if routing.only_routes else "primary"
+        body = vs.new_virtual_service(name, host.namespace, host, target.split.stable, delegate=delegate, route=route)
         return CreateObject("VirtualService", name, body)
     return _patch("VirtualService", name, vs.split_operations(service, host, routing.routes, target.split))
 

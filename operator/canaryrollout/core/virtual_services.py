@@ -251,14 +251,16 @@ def _route_operations(index: int, route: Mapping[str, Any], entries: list[Entry]
     return operations
 
 
-def new_virtual_service(name: str, namespace: str, host: ServiceHost, subset: str, *, delegate: bool = False) -> dict[str, Any]:
+def new_virtual_service(
+    name: str, namespace: str, host: ServiceHost, subset: str, *, delegate: bool = False, route: str = "primary"
+) -> dict[str, Any]:
     """A VirtualService of our own: one route, all of the service's traffic to one subset. A delegate has no hosts."""
     destination = {"destination": {"host": host.name, "subset": subset}, "weight": 100}
     return {
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
         "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/managed-by": "canaryrollout"}},
-        "spec": {**({} if delegate else {"hosts": [host.name]}), "http": [{"name": "primary", "route": [destination]}]},
+        "spec": {**({} if delegate else {"hosts": [host.name]}), "http": [{"name": route, "route": [destination]}]},
     }
 
 

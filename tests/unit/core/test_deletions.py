@@ -73,6 +73,15 @@ def test_an_istio_object_deleted_in_mid_rollout_is_made_again_and_the_rollout_go
     assert world.split() == {"v2": 100}
 
 
+def test_a_virtual_service_that_is_made_again_has_a_route_that_may_move() -> None:
+    mesh = virtual_service([{"name": "main", "route": [destination("v1")]}]), destination_rule("v1")
+    world = World(spec={"service": "reviews", "version": "v1", "virtualService": {"routes": ["main"]}}).add(*mesh).run_to(Phase.STABLE)
+    world.release("v2").run_to(Phase.ANALYSING)
+    del world.objects["VirtualService", "reviews"]
+    world.run(until=lambda w: w.parsed.stable_version == "v2")
+    assert world.split() == {"v2": 100}
+
+
 @pytest.mark.parametrize("phase", UNDER_WAY)
 def test_a_canary_scaled_to_nothing_has_no_weight_a_moment_later(phase: Phase) -> None:
     world = adopted().release("v2").run_to(phase)
