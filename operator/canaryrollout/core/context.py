@@ -7,6 +7,7 @@ from functools import cached_property
 from canaryrollout.api.analysis import Analysis
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
+from canaryrollout.core import destination_rules as dr
 from canaryrollout.core import undoing
 from canaryrollout.core.adoption import find_stable
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER, conflict
@@ -110,7 +111,20 @@ class Context:
                 f"none of the HTTP routes of VirtualService {routing.virtual_service if routing else ''!r} that were to move is there any "
                 "more under its name or match: give one of them back, or set spec.version back to end the rollout",
             )
-        return first_error(self.findings) if looks_around(self.spec, self.status) else structural_problem(self.given)
+        found = first_error(self.findings) if looks_around(self.spec, self.status) else structural_problem(self.given)
+        return found or self._relabelled
+
+    @property
+    def _relabelled(self) -> Problem | None:
+        """That stable's subset, which is somebody's own, selects another version in mid-rollout."""
+        rollout, routing, (_, rule) = self.status.rollout, self.status.routing, self.objects
+        if rollout is None or routing is None or self.status.phase not in EXAMINED:
+            return None
+        label = routing.version_label or self.spec.version_label
+        if not dr.name_is_taken(rule, label, routing.stable_subset, rollout.stable):
+            return None
+        said = f"subset {routing.stable_subset!r} of DestinationRule {routing.destination_rule!r} does not select {label}={rollout.stable}"
+        return Problem("SubsetMismatch", f"{said} any more, so that stable's requests go elsewhere: correct its labels")
 
     @property
     def unmoved(self) -> bool:

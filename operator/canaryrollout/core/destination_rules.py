@@ -65,6 +65,8 @@ class SubsetTarget:
     version: str
     policy: Mapping[str, Any] | None = None
     manage_policy: bool = False
+    own: bool = False
+    """Whether the operator added it: its label is the operator's, too."""
 
 
 def _body(target: SubsetTarget, version_label: str) -> dict[str, Any]:
@@ -85,21 +87,33 @@ def new_rule(name: str, namespace: str, host: ServiceHost, targets: tuple[Subset
 
 
 def ensure_subsets(rule: Raw, targets: tuple[SubsetTarget, ...], version_label: str) -> list[Operation]:
-    """Operations that add missing subsets and set managed policies; empty when the rule is as wanted."""
+    """Operations that add missing subsets, set managed policies and give own subsets their label back; empty when the rule is as wanted."""
     present = {text(subset.get("name")): (index, subset) for index, subset in enumerate(subsets(rule))}
     operations: list[Operation] = []
     missing: list[dict[str, Any]] = []
     for target in targets:
         if target.name not in present:
             missing.append(_body(target, version_label))
-        elif target.manage_policy:
-            index, subset = present[target.name]
+            continue
+        index, subset = present[target.name]
+        if target.own:
+            operations += _label_operations(index, subset, target, version_label)
+        if target.manage_policy:
             operations += _policy_operations(index, subset, target)
     if missing and mapping(rule.get("spec")).get("subsets") is None:
         operations.append({"op": "add", "path": "/spec/subsets", "value": missing})
     else:
         operations += [{"op": "add", "path": "/spec/subsets/-", "value": body} for body in missing]
     return _guarded(rule, operations)
+
+
+def _label_operations(index: int, subset: Mapping[str, Any], target: SubsetTarget, version_label: str) -> list[Operation]:
+    """What makes a subset select its version again; further labels stay."""
+    labels, path = mapping(subset.get("labels")), f"/spec/subsets/{index}"
+    if labels.get(version_label) == target.version:
+        return []
+    test: Operation = {"op": "test", "path": f"{path}/name", "value": target.name}
+    return [test, {"op": "add", "path": f"{path}/labels", "value": {**labels, version_label: target.version}}]
 
 
 def _policy_operations(index: int, subset: Mapping[str, Any], target: SubsetTarget) -> list[Operation]:

@@ -68,9 +68,10 @@ def rest_plan(status: CanaryRolloutStatus, spec: CanaryRolloutSpec, host: Servic
     live = _live_versions(service, rule, host, label, renewed.routes)
     if live <= {status.stable_version}:
         return None
+    own = routing.added_stable_subset and renewed.stable_subset == routing.stable_subset
     target = Target(
         vs.Split(renewed.stable_subset, "", weight=0, keep_canary=True),
-        (dr.SubsetTarget(renewed.stable_subset, status.stable_version),),
+        (dr.SubsetTarget(renewed.stable_subset, status.stable_version, own=own),),
         write_routes=True,
         clusters_first=True,
     )

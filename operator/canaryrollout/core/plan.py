@@ -92,21 +92,21 @@ def target_of(status: CanaryRolloutStatus, spec: CanaryRolloutSpec, routing: Rou
         return _without_traces(routing, rollout.version if rollout is not None else "")
     if phase is Phase.ADOPTING or rollout is None:
         split = vs.Split(routing.stable_subset, routing.canary_subset, weight=0, keep_canary=True)
-        return Target(split, (dr.SubsetTarget(routing.stable_subset, stable),), write_routes=True, clusters_first=True)
-    kept = dr.SubsetTarget(routing.stable_subset, rollout.stable)
+        kept = dr.SubsetTarget(routing.stable_subset, stable, own=routing.added_stable_subset)
+        return Target(split, (kept,), write_routes=True, clusters_first=True)
+    kept, own = dr.SubsetTarget(routing.stable_subset, rollout.stable, own=routing.added_stable_subset), routing.added_canary_subset
     if phase in ON_TRIAL:
         wanted = spec.canary_traffic_policy
         policy = routing.canary_policy_before if wanted is None else wanted
-        canary = dr.SubsetTarget(routing.canary_subset, rollout.version, policy, manage_policy=routing.trial_policy)
+        canary = dr.SubsetTarget(routing.canary_subset, rollout.version, policy, manage_policy=routing.trial_policy, own=own)
         split = vs.Split(routing.stable_subset, routing.canary_subset, weight, keep_canary=phase is not Phase.PREPARING)
         return Target(split, (kept, canary), write_routes=phase is not Phase.PREPARING)
     undressed = dr.SubsetTarget(routing.canary_subset, rollout.version, routing.canary_policy_before, manage_policy=routing.trial_policy)
     if phase is Phase.PROMOTING:
         split = vs.Split(routing.stable_subset, routing.canary_subset, 100, keep_canary=True, keep_stable=False)
         retired = (routing.retired_subset,) if routing.retired_subset != routing.canary_subset else ()
-        return Target(
-            split, (dr.SubsetTarget(routing.canary_subset, rollout.version),), write_routes=True, dress=(undressed,), drop_subsets=retired
-        )
+        canary = dr.SubsetTarget(routing.canary_subset, rollout.version, own=own)
+        return Target(split, (canary,), write_routes=True, dress=(undressed,), drop_subsets=retired)
     split, verify = vs.Split(routing.stable_subset, routing.canary_subset, 0, keep_canary=False), phase is not Phase.RESTORING
     if routing.added_canary_subset:
         return Target(split, (kept,), write_routes=True, drop_subsets=(routing.canary_subset,), verify=verify)

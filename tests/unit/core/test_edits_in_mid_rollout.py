@@ -134,3 +134,34 @@ def test_where_no_route_is_left_to_move_nothing_is_called_moved(phase: Phase) ->
     routes(world)[0]["name"] = "main"
     world.run(until=lambda w: w.parsed.stable_version == "v1")
     assert world.split() == {"v1": 100}
+
+
+def selected(world: World) -> dict[str, dict[str, str]]:
+    return {subset["name"]: subset["labels"] for subset in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]}
+
+
+@pytest.mark.parametrize(("subset", "other"), [("v1", "v2"), ("v2", "v3")])
+def test_a_subset_of_the_operators_own_that_is_given_another_version_gets_its_own_back(subset: str, other: str) -> None:
+    world = analysing_at(10)
+    selected(world)[subset].update(version=other, tier="web")
+    world.step()
+    assert selected(world)[subset] == {"version": subset, "tier": "web"}
+    assert "Drifted" in {event.reason for event in world.events}
+    world.run(until=lambda w: w.parsed.stable_version == "v2")
+
+
+def test_at_rest_stables_subset_of_the_operators_own_gets_its_version_back() -> None:
+    world = adopted()
+    selected(world)["v1"]["version"] = "v2"
+    world.run(until=lambda w: selected(w) == {"v1": {"version": "v1"}} and w.phase is Phase.STABLE, seconds=60)
+
+
+def test_nothing_is_promoted_while_stables_own_subset_selects_another_version() -> None:
+    mesh = virtual_service([{"route": [destination("v1")]}]), destination_rule("v1", "v2")
+    world = analysing_at(10, World().add(*mesh).run_to(Phase.STABLE))
+    selected(world)["v1"]["version"] = "v2"
+    for _ in range(20):
+        world.step()
+        world.now += 5
+    assert (world.parsed.weight, selected(world)["v1"]) == (10, {"version": "v2"})
+    assert "subset 'v1' of DestinationRule 'reviews' does not select version=v1 any more" in world.parsed.message

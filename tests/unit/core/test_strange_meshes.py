@@ -38,7 +38,7 @@ def test_stable_is_not_pinned_to_a_subset_of_its_name_that_selects_another_versi
 
 
 def test_a_subset_of_stable_that_was_given_other_labels_at_rest_stops_the_next_rollout() -> None:
-    world = World().run_to(Phase.STABLE)
+    world = World().add(destination_rule("v1")).run_to(Phase.STABLE)
     world.objects["DestinationRule", "reviews"]["spec"]["subsets"][0]["labels"] = {"version": "v0"}
     assert refused(world.release("v2")) == "SubsetMismatch"
 
