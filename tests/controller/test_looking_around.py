@@ -7,9 +7,9 @@ import pytest
 from canaryrollout.controller import surroundings
 from canaryrollout.controller.surroundings import KINDS, MAX_AGE_SECONDS, SurroundingsReader
 from canaryrollout.kube.errors import Forbidden, KindMissing, Unavailable
-from canaryrollout.kube.resources import CONFIGMAPS, ENVOYFILTERS, GATEWAYS, SERVICES, VIRTUALSERVICES, Resource
-from memory_api import MemoryApi, Object
-from reconciling import rolling_out, stable
+from canaryrollout.kube.resources import CONFIGMAPS, DESTINATIONRULES, ENVOYFILTERS, GATEWAYS, SERVICES, VIRTUALSERVICES, Resource
+from memory_api import NAMESPACE, MemoryApi, Object
+from reconciling import analysing, rolling_out, stable
 
 
 class Api(MemoryApi):
@@ -180,3 +180,20 @@ async def test_a_rollout_under_way_looks_around() -> None:
     operator.observer._surroundings = reader(api)[0]
     await operator.passes(5)
     assert api.reads[SERVICES.kind] == 1
+
+
+async def test_before_a_subset_goes_other_namespaces_are_looked_at_and_not_before_the_routes_are_written() -> None:
+    operator = await analysing()
+    operator.edit(version="v1")
+    await operator.passes(1)
+    api = Api()
+    operator.observer._surroundings = reader(api)[0]
+    weights = operator.api.find(VIRTUALSERVICES, "reviews")["spec"]["http"][0]["route"]
+    assert (operator.phase, len(weights), api.reads[VIRTUALSERVICES.kind]) == ("RollingBack", 1, 0)
+    tester = other(
+        VIRTUALSERVICES, "ingress", "edge", http=[{"route": [{"destination": {"host": f"reviews.{NAMESPACE}.svc", "subset": "v2"}}]}]
+    )
+    api.put(VIRTUALSERVICES, tester)
+    while operator.phase != "Stable":
+        await operator.passes(1)
+    assert len(operator.api.find(DESTINATIONRULES, "reviews")["spec"]["subsets"]) == 2

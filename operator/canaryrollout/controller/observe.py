@@ -85,9 +85,11 @@ class Observer:
         seen = await self._cluster.read(subject, spec)
         look = self._look(seen)
         seen = replace(seen, watched_since=look.since, landed=look.landed, problems=(*seen.problems, *_standing(look)))
-        if self._surroundings is not None and reads_around(spec, subject.status):
-            seen = replace(seen, surroundings=await self._surroundings.around(seen.namespace))
         context = self._context(spec, subject.status, seen)
+        # On the way back only once the routes are written: nothing may delay that.
+        if self._surroundings is not None and (reads_around(spec, subject.status) or context.cleaning):
+            seen = replace(seen, surroundings=await self._surroundings.around(seen.namespace))
+            context = self._context(spec, subject.status, seen)
         since = await self._since(context, look)
         seen = replace(seen, mesh=replace(seen.mesh, since=since))
         context = self._context(spec, subject.status, seen)

@@ -162,6 +162,12 @@ class Context:
         return plan.question
 
     @property
+    def cleaning(self) -> bool:
+        """Whether all that is left to write is what no route needs any more, as far as it was looked."""
+        plan = self.plan
+        return plan is not None and plan.cleanup is not None and plan.subsets is None and plan.routes is None
+
+    @property
     def given_way(self) -> bool:
         """Whether the rollout is held because somebody else has the routes, so that it writes nothing (but a rollback)."""
         rollout = self.status.rollout

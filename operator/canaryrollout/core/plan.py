@@ -130,7 +130,9 @@ def _without_traces(routing: Routing, canary_version: str) -> Target:
 def make_plan(
     target: Target, routing: Routing, spec: CanaryRolloutSpec, host: ServiceHost, mesh: MeshObjects, *, around: tuple[Raw, ...] = ()
 ) -> MeshPlan:
-    """Compare the target with the live objects. `around` are VirtualServices of other namespaces: they may be a delegate's roots."""
+    """Compare the target with the live objects. `around` are VirtualServices of other namespaces: they may be a delegate's roots, or use
+    a subset that is to go.
+    """
     return _PLANS((routing, spec, mesh, around), (target, host))
 
 
@@ -155,7 +157,8 @@ def _made(same: tuple[Routing, CanaryRolloutSpec, MeshObjects, tuple[Raw, ...]],
         at_once = service is not None and vs.gives(service, host, routing.routes, target.split.canary)
         return MeshPlan(subsets, clusters, back, None, clusters_first=target.clusters_first and not at_once, wanted=wanted_now)
     expected = partial(_splits_expectation, clusters, service, shown, mesh) if service is not None and shown is not None else None
-    return MeshPlan(subsets, clusters, routes, _cleanup(target, routing, label, host, mesh), expected, target.clusters_first, wanted_now)
+    cleanup = _cleanup(target, routing, label, host, replace(mesh, virtual_services=(*mesh.virtual_services, *around)))
+    return MeshPlan(subsets, clusters, routes, cleanup, expected, target.clusters_first, wanted_now)
 
 
 _PLANS = Memory(_made)

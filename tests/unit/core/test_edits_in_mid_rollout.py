@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from canaryrollout.api.status import Phase
+from canaryrollout.core.surroundings import KINDS, Surroundings
 from world import World, adopted, destination, destination_rule, pods, virtual_service
 
 
@@ -64,6 +65,17 @@ def test_the_canarys_subset_stays_while_another_virtual_service_uses_it(use: dic
     other = virtual_service([], name="ingress", hosts=["shop.example.com"], gateways=["public"])
     other["spec"] |= use
     world.add(other)
+    world.error_rate = {"v2": 0.5}
+    world.run_to(Phase.ROLLED_BACK)
+    assert "v2" in [subset["name"] for subset in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]]
+
+
+def test_the_canarys_subset_stays_while_a_virtual_service_of_another_namespace_uses_it() -> None:
+    world = analysing_at(50)
+    testers = {"route": [{"destination": {"host": "reviews.shop.svc.cluster.local", "subset": "v2"}}], "match": [{"port": 8443}]}
+    ingress = virtual_service([testers], name="ingress", hosts=["shop.example.com"], gateways=["public"])
+    ingress["metadata"]["namespace"] = "edge"
+    world.surroundings = Surroundings(virtual_services=(ingress,), unreadable=KINDS)
     world.error_rate = {"v2": 0.5}
     world.run_to(Phase.ROLLED_BACK)
     assert "v2" in [subset["name"] for subset in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]]

@@ -32,6 +32,7 @@ from canaryrollout.core.snapshot import (
     SyncReport,
     VersionPods,
 )
+from canaryrollout.core.surroundings import Surroundings
 
 NAMESPACE = "shop"
 SETTINGS = MachineSettings()
@@ -80,6 +81,7 @@ class World:
     versions: dict[str, VersionPods] = field(default_factory=lambda: {"v1": pods("v1")})
     pods: tuple[PodSeen, ...] | None = None
     """Their labels, where they matter."""
+    surroundings: Surroundings | None = None
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     now: float = 1_700_000_000.0
     watched_since: float = 0.0
@@ -154,6 +156,7 @@ class World:
             observed_endpoints=self.service_exists,
             versions=self.versions,
             pods=self.pods,
+            surroundings=self.surroundings,
             finalizer_held=self.finalizer,
             mesh=MeshObjects(tuple(kinds["VirtualService"]), tuple(kinds["DestinationRule"])) if self.mesh_readable else MeshObjects(),
             observed_mesh=self.mesh_readable,
