@@ -4,8 +4,6 @@ A route is the recorded one as long as its key and its matches are the same: one
 where a route sends requests matters, by version: another subset of the same version is as good.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -29,11 +27,7 @@ def pinned(service: Raw | None, records: tuple[RouteRecord, ...]) -> tuple[str, 
 def _routes(service: Raw) -> list[tuple[str, str, Mapping[str, Any]]]:
     """(key, pin, route) of every HTTP route."""
     found = zip(vs.route_keys(service), vs.http_routes(service), strict=True)
-    return [(key, f"{key}|{_digest(route.get('match'))}", route) for key, route in found]
-
-
-def _digest(match: Any) -> str:
-    return hashlib.sha256(json.dumps(match, sort_keys=True).encode()).hexdigest()[:16] if match else ""
+    return [(key, f"{key}|{vs.match_digest(route)}", route) for key, route in found]
 
 
 def pinning(routing: Routing, status: CanaryRolloutStatus, spec: CanaryRolloutSpec, mesh: MeshObjects) -> Routing | None:

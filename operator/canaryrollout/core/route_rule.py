@@ -6,7 +6,7 @@ version stays, and so does everything that spec.virtualService.routes does not n
 when a rollout begins; the status keeps the answer.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,7 +15,16 @@ from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.memory import Memory
 from canaryrollout.core.shapes import mappings
 from canaryrollout.core.snapshot import Raw
-from canaryrollout.core.virtual_services import Entry, http_routes, route_keys, service_entries, subset_of, weight_of, weightless
+from canaryrollout.core.virtual_services import (
+    Entry,
+    http_routes,
+    match_digest,
+    route_keys,
+    service_entries,
+    subset_of,
+    weight_of,
+    weightless,
+)
 
 
 class Why(StrEnum):
@@ -89,6 +98,8 @@ class _Route:
     delegates: bool
     entries: list[Entry]
     ours: list[tuple[int, Entry]]
+    match: str
+    """Digest of its matches."""
 
     @property
     def live(self) -> set[str]:
@@ -100,7 +111,7 @@ def _routes(virtual_service: Raw, host: ServiceHost) -> Iterator[_Route]:
     for key, route in zip(route_keys(virtual_service), http_routes(virtual_service), strict=True):
         entries = mappings(route.get("route"))
         ours = service_entries(virtual_service, route, host)
-        yield _Route(key, str(route.get("name") or ""), bool(route.get("delegate")), entries, ours)
+        yield _Route(key, str(route.get("name") or ""), bool(route.get("delegate")), entries, ours, match_digest(route))
 
 
 def _verdict(route: _Route, stable: str, canary: str, wanted: tuple[str, ...] | None) -> RouteVerdict:
@@ -158,10 +169,12 @@ def _tracked(same: tuple[Raw, Routing], alike: tuple[ServiceHost]) -> tuple[Rout
     moving = moving_routes(virtual_service, host, stable, canary, routing.only_routes)
     fresh = {record.key: record for record in moving if record.key not in kept}
     if len(kept) < len(routing.routes):
-        # The missing one may be all on the canary by now; stable's destination tells it from a pinned route. Its new name need
-        # not be among those that may move: what carries the canary's share has to come back.
+        # The missing one may be all on the canary by now; stable's destination tells it from a pinned route, and where stable has
+        # left, its match. Its new name need not be among those that may move: what carries the canary's share has to come back.
+        matches = _missing_matches(routing, kept)
         for route in _routes(virtual_service, host):
-            if route.key not in kept and {stable, canary} <= {subset_of(entry) for _, entry in route.ours}:
+            named = {subset_of(entry) for _, entry in route.ours}
+            if route.key not in kept and ({stable, canary} <= named or (named == {canary} and route.match in matches)):
                 fresh.setdefault(route.key, _record(route, canary, Why.STABLE_AND_CANARY))
     # A destination of a subset that the operator added cannot be older than the rollout.
     added = (record.model_copy(update={"added": record.added or routing.added_canary_subset}) for record in fresh.values())
@@ -169,6 +182,12 @@ def _tracked(same: tuple[Raw, Routing], alike: tuple[ServiceHost]) -> tuple[Rout
 
 
 _TRACKED = Memory(_tracked)
+
+
+def _missing_matches(routing: Routing, kept: Collection[str]) -> set[str]:
+    """Digests of the matches of recorded routes that are not there any more, as far as they were known at rest."""
+    missing = {record.key for record in routing.routes} - set(kept)
+    return {digest for key, _, digest in (pin.rpartition("|") for pin in routing.pinned) if key in missing}
 
 
 def _record(route: _Route, canary: str, why: Why) -> RouteRecord:

@@ -54,6 +54,11 @@ def route_key(route: Mapping[str, Any]) -> str:
     return f"match:{_digest(route['match'])}" if route.get("match") else "default"
 
 
+def match_digest(route: Mapping[str, Any]) -> str:
+    """A digest of its matches; "" where it has none."""
+    return _digest(route["match"]) if route.get("match") else ""
+
+
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 

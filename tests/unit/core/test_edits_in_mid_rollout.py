@@ -131,6 +131,20 @@ def test_a_subset_that_people_add_in_place_of_one_that_was_removed_is_theirs() -
     assert theirs in world.objects["DestinationRule", "reviews"]["spec"]["subsets"]
 
 
+def test_a_route_renamed_after_stable_has_left_it_goes_back_to_stable_with_the_others() -> None:
+    pinned = {"name": "testers", "match": [{"headers": {"x": {"exact": "1"}}}], "route": [destination("v2")]}
+    mesh = virtual_service([pinned, {"name": "main", "route": [destination("v1")]}]), destination_rule("v1", "v2")
+    world = World().add(*mesh).run_to(Phase.STABLE)
+    world.release("v2").run_to(Phase.PROMOTING)
+    world.istiod_knows = False
+    world.run(until=lambda w: w.split(route=1) == {"v2": 100}, seconds=10)
+    world.istiod_knows = True
+    routes(world)[1]["name"] = "all"
+    world.versions["v2"] = pods("v2", ready=0, total=2)
+    world.run_to(Phase.ROLLED_BACK)
+    assert (world.split(route=0), world.split(route=1)["v1"]) == ({"v2": 100}, 100)
+
+
 @pytest.mark.parametrize("phase", [Phase.PREPARING, Phase.SHIFTING])
 def test_where_no_route_is_left_to_move_nothing_is_called_moved(phase: Phase) -> None:
     mesh = virtual_service([{"name": "main", "route": [destination("v1")]}]), destination_rule("v1", "v2")
