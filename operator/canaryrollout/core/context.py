@@ -7,12 +7,12 @@ from functools import cached_property
 from canaryrollout.api.analysis import Analysis
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
-from canaryrollout.core import destination_rules as dr
-from canaryrollout.core import undoing
+from canaryrollout.core import footing, undoing
 from canaryrollout.core.adoption import find_stable
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER, conflict
 from canaryrollout.core.evidence import EvidenceState
 from canaryrollout.core.findings import Finding
+from canaryrollout.core.footing import EXAMINED
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.limits import Limits
 from canaryrollout.core.ownership import Author, annotator, last_author
@@ -52,9 +52,6 @@ PROVING = frozenset(WRITING - {Phase.ANALYSING, Phase.PAUSED})
 
 CLEANUP_SECONDS = 60.0
 """So long what routes do not need any more is taken out of a DestinationRule again and again."""
-
-EXAMINED = frozenset({Phase.PREPARING, Phase.SHIFTING, Phase.ANALYSING, Phase.PAUSED})
-"""Phases of a rollout in which another step may follow, so that everything of preflight has to hold."""
 
 
 def looks_around(spec: CanaryRolloutSpec, status: CanaryRolloutStatus) -> bool:
@@ -106,30 +103,14 @@ class Context:
         if drift is not None and drift.stopped and routing is not None:
             return Problem(DRIFT_CONFLICT, conflict(drift, routing, self.snapshot.now, "nothing is written any more"))
         if self.unmoved:
-            return Problem(
-                "NoMovableRoute",
-                f"none of the HTTP routes of VirtualService {routing.virtual_service if routing else ''!r} that were to move is there any "
-                "more under its name or match: give one of them back, or set spec.version back to end the rollout",
-            )
+            return footing.unmoved_problem(self.status)
         found = first_error(self.findings) if looks_around(self.spec, self.status) else structural_problem(self.given)
-        return found or self._relabelled
-
-    @property
-    def _relabelled(self) -> Problem | None:
-        """That stable's subset, which is somebody's own, selects another version in mid-rollout."""
-        rollout, routing, (_, rule) = self.status.rollout, self.status.routing, self.objects
-        if rollout is None or routing is None or self.status.phase not in EXAMINED:
-            return None
-        label = routing.version_label or self.spec.version_label
-        if not dr.name_is_taken(rule, label, routing.stable_subset, rollout.stable):
-            return None
-        said = f"subset {routing.stable_subset!r} of DestinationRule {routing.destination_rule!r} does not select {label}={rollout.stable}"
-        return Problem("SubsetMismatch", f"{said} any more, so that stable's requests go elsewhere: correct its labels")
+        return found or footing.relabelled(self.status, self.spec, self.objects[1])
 
     @property
     def unmoved(self) -> bool:
         """Whether a rollout under way has no route left to move, so that a proof of its weights says nothing."""
-        return self.status.phase in EXAMINED and self.status.routing is not None and not self.status.routing.routes
+        return footing.unmoved(self.status)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
