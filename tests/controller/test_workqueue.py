@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+import structlog
 from canaryrollout.controller import workqueue
 from canaryrollout.controller.workqueue import WorkQueue
 
@@ -165,3 +166,14 @@ async def test_stopping_cancels_what_is_under_way_and_starts_nothing_more(worker
     assert (len(worker.passes), any(worker.running.values())) == (2, False)
     assert queue.depth() == 1
     assert queue.oldest_wait() > 0
+
+
+async def test_a_key_that_fails_for_days_is_still_worked_on(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(key: str) -> float:
+        raise RuntimeError(key)
+
+    worker.answer = fail
+    monkeypatch.setattr(workqueue, "log", structlog.testing.CapturingLogger())
+    queue: WorkQueue[str] = WorkQueue(worker)
+    waits = [await queue._attempt("a") for _ in range(3000)]
+    assert waits[-1] == workqueue.LAST_RETRY_SECONDS

@@ -19,6 +19,7 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_RETRY_SECONDS = 0.25
 LAST_RETRY_SECONDS = 30.0
+MOST_DOUBLINGS = 32
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +111,9 @@ class WorkQueue(Generic[K]):
             again = await self._work(key)
         except Exception as error:
             self._failures[key] = self._failures.get(key, 0) + 1
-            delay: float = min(FIRST_RETRY_SECONDS * 2 ** (self._failures[key] - 1), LAST_RETRY_SECONDS)
+            # Not beyond what a float holds: after hours of failures the error would be here, and end the worker.
+            doublings = min(self._failures[key] - 1, MOST_DOUBLINGS)
+            delay: float = min(FIRST_RETRY_SECONDS * 2**doublings, LAST_RETRY_SECONDS)
             # What the API server answers says where it is from; a trace of it would only hide the line.
             level = log.warning if isinstance(error, ApiError) else log.exception
             level("pass failed, it is repeated", error=f"{type(error).__name__}: {error}", attempt=self._failures[key], retry_in=delay)
