@@ -1,6 +1,9 @@
 """The work queue: one worker per key, one place in the queue per key, early where asked, patient after failures."""
 
 import asyncio
+import itertools
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -177,3 +180,29 @@ async def test_a_key_that_fails_for_days_is_still_worked_on(worker: Worker, monk
     queue: WorkQueue[str] = WorkQueue(worker)
     waits = [await queue._attempt("a") for _ in range(3000)]
     assert waits[-1] == workqueue.LAST_RETRY_SECONDS
+
+
+def test_the_depth_can_be_read_from_another_thread_while_keys_come_and_go() -> None:
+    queue: WorkQueue[int] = WorkQueue(Worker())  # type: ignore[arg-type]
+    for key in range(20_000):
+        queue._schedule(key, 0.0)
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        for key in itertools.count(20_000):
+            if ended.is_set():
+                return
+            queue._schedule(key, 0.0)
+            del queue._due[key]
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(300):
+            assert queue.depth() >= 20_000
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(before)

@@ -52,9 +52,9 @@ class WorkQueue(Generic[K]):
             heapq.heappush(self._heap, (due, self._sequence, key))
 
     def depth(self) -> int:
-        """Keys that are due and not being worked on."""
+        """Keys that are due and not being worked on. Any thread may ask."""
         now = time.monotonic()
-        return sum(1 for due in self._due.values() if due <= now)
+        return sum(1 for due in list(self._due.values()) if due <= now)
 
     def oldest_wait(self) -> float:
         """Seconds for which the longest waiting key has been due."""
