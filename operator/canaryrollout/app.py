@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -38,8 +39,8 @@ from canaryrollout.metrics.prometheus import PrometheusClient
 from canaryrollout.settings import MetricsSettings, PrometheusSettings, Settings
 from canaryrollout.telemetry import LoopLag, Metrics, Server, liveness_checks
 
-WATCH_SILENCE_LIMIT = 600.0
-"""Seconds without any watch event after which the process counts as stuck (watches are renewed far more often)."""
+WATCH_LAG_LIMIT = 600.0
+"""Seconds after which the process counts as stuck while a list shows what the watch has not brought."""
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +91,7 @@ class OperatorProcess:
         self._readiness = Readiness()
         self._lag = LoopLag()
         self._metrics = Metrics()
-        self._age = handlers.WatchAge()
+        self._watch_lag = handlers.WatchLag()
         self._directory = Directory()
         machine = _machine_settings(settings)
         self._istiods = IstiodSyncProver(kube, settings.istio, namespaces=settings.namespaces_with_proxies)
@@ -153,7 +154,7 @@ class OperatorProcess:
         kopf.on.login(registry=registry)(_login)
         kopf.on.startup(registry=registry)(self._started)
         kopf.on.cleanup(registry=registry)(self._cleaned)
-        handlers.register(registry, self._queue, self._directory, self._age, self._revisions)
+        handlers.register(registry, self._queue, self._directory, self._watch_lag, self._revisions)
         settings = kopf.OperatorSettings()
         namespaces = self._settings.watch_namespaces
         handlers.configure(settings, namespaced=bool(namespaces))
@@ -185,13 +186,14 @@ class OperatorProcess:
                 await self._queue.add(key)
 
     async def _listed(self) -> list[Key]:
-        keys = []
+        asked, revisions = time.monotonic(), {}
         for namespace in self._settings.watch_namespaces or (None,):
             for item in await self._kube.list(CANARYROLLOUTS, namespace):
                 key = Key(item["metadata"]["namespace"], item["metadata"]["name"])
                 self._directory.put(key, str(item.get("spec", {}).get("service", "")))
-                keys.append(key)
-        return keys
+                revisions[key] = str(item["metadata"]["resourceVersion"])
+        self._watch_lag.listed(revisions, asked)
+        return [*revisions]
 
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
@@ -200,7 +202,7 @@ class OperatorProcess:
             health_port=self._settings.server.health_port,
             metrics_port=self._settings.server.metrics_port,
             metrics=self._metrics,
-            liveness=liveness_checks(self._lag, self._watch_age, self._queue.oldest_wait, watch_limit=WATCH_SILENCE_LIMIT),
+            liveness=liveness_checks(self._lag, self._watch_lag, self._queue.oldest_wait, watch_limit=WATCH_LAG_LIMIT),
             readiness=self._readiness,
         )
         await self._lag.start()
@@ -213,10 +215,6 @@ class OperatorProcess:
             await self._prometheus.close()
             await self._prover.close()
             await self._istiods.close()
-
-    def _watch_age(self) -> float | None:
-        """Without any CanaryRollout there is nothing whose events could be missed."""
-        return self._age() if self._directory.all() else None
 
 
 def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:

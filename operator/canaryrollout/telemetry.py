@@ -181,15 +181,15 @@ class Check:
 
 def liveness_checks(
     loop_lag: Callable[[], float | None],
-    last_watch_age: Callable[[], float | None],
+    watch_lag: Callable[[], float | None],
     oldest_queue_item: Callable[[], float | None],
     *,
     watch_limit: float,
 ) -> tuple[Check, ...]:
-    """What /healthz proves. `watch_limit`: seconds within which a healthy watch always brings an event or is renewed."""
+    """What /healthz proves. `watch_limit`: seconds within which a watch brings what a list shows."""
     return (
         Check("event loop lag", loop_lag, 10.0),
-        Check("age of the last watch event", last_watch_age, watch_limit),
+        Check("lag of the watch", watch_lag, watch_limit),
         Check("age of the oldest queue item", oldest_queue_item, 300.0),
     )
 

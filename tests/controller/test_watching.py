@@ -1,5 +1,6 @@
 """What an event of a watch sets going: what people ask for at once, what is edited many times a second together."""
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import kopf
 import pytest
 from canaryrollout.controller import handlers
 from canaryrollout.controller.cache import Directory
-from canaryrollout.controller.handlers import TOGETHER_SECONDS, WatchAge
+from canaryrollout.controller.handlers import TOGETHER_SECONDS, WatchLag
 from canaryrollout.controller.reconciler import Key
 from canaryrollout.controller.revisions import Revisions
 
@@ -28,10 +29,10 @@ class Watches:
     """The handlers as kopf would call them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.queue, self.revisions = Queue(), Revisions()
+        self.queue, self.revisions, self.lag = Queue(), Revisions(), WatchLag()
         self.handlers: dict[str, Callable[..., Awaitable[None]]] = {}
         monkeypatch.setattr(handlers, "_on_event", lambda registry, resource, handler: self.handlers.update({resource.plural: handler}))
-        handlers.register(kopf.OperatorRegistry(), self.queue, Directory(), WatchAge(), self.revisions)  # type: ignore[arg-type]
+        handlers.register(kopf.OperatorRegistry(), self.queue, Directory(), self.lag, self.revisions)  # type: ignore[arg-type]
 
     async def rollout(
         self, name: str = "reviews", type: str | None = "MODIFIED", generation: int = 1, **metadata: Any
@@ -91,3 +92,41 @@ async def test_edits_of_istio_objects_wake_all_of_the_namespace_together_and_non
         await watches.mesh(plural, "MODIFIED", revision)
     found = await watches.revisions.after("1", {"metadata": {"uid": "u", "resourceVersion": "3"}}, 0)
     assert [revision["metadata"]["resourceVersion"] for revision in found or ()] == ["2", "3"]
+
+
+async def test_a_watch_that_is_silent_because_nothing_happens_is_not_behind(watches: Watches, monkeypatch: pytest.MonkeyPatch) -> None:
+    await watches.rollout(type=None, resourceVersion="7")
+    hours = time.monotonic() + 36_000.0
+    monkeypatch.setattr(handlers.time, "monotonic", lambda: hours)
+    assert watches.lag() is None
+    watches.lag.listed({KEY: "7"}, hours)
+    assert watches.lag() is None
+
+
+async def test_a_watch_is_behind_from_when_a_list_shows_what_it_has_not_brought(watches: Watches, monkeypatch: pytest.MonkeyPatch) -> None:
+    await watches.rollout(type=None, resourceVersion="7")
+    start = time.monotonic()
+    watches.lag.listed({KEY: "8", OTHER: "3"}, start)
+    monkeypatch.setattr(handlers.time, "monotonic", lambda: start + 300.0)
+    watches.lag.listed({KEY: "9", OTHER: "3"}, start + 300.0)
+    assert watches.lag() == pytest.approx(300.0)
+    await watches.rollout(resourceVersion="9")
+    assert watches.lag() == pytest.approx(300.0), "the other one is still missing"
+    await watches.rollout(name="ratings", type="ADDED", resourceVersion="3")
+    assert watches.lag() is None
+
+
+async def test_what_the_watch_brings_while_a_list_is_read_may_be_newer(watches: Watches) -> None:
+    asked = time.monotonic()
+    await watches.rollout(resourceVersion="9")
+    watches.lag.listed({KEY: "8"}, asked)
+    watches.lag.listed({}, asked)
+    assert watches.lag() is None
+    watches.lag.listed({KEY: "9"}, time.monotonic())
+    assert watches.lag() is None
+
+
+async def test_one_that_is_gone_is_not_waited_for(watches: Watches) -> None:
+    watches.lag.listed({KEY: "8"}, time.monotonic())
+    watches.lag.listed({}, time.monotonic())
+    assert watches.lag() is None

@@ -18,27 +18,42 @@ TOGETHER_SECONDS = 0.2
 not keep the operator from its other objects."""
 
 
-class WatchAge:
-    """When the last watch event came in."""
+class WatchLag:
+    """For how long the watch of CanaryRollouts has been behind what lists show.
+
+    Its silence tells nothing: where nobody changes anything no event comes for days (kopf keeps bookmarks to itself).
+    """
 
     def __init__(self) -> None:
-        self._last: float | None = None
+        self._seen: dict[Key, tuple[str, float]] = {}
+        self._missed: dict[Key, float] = {}
 
-    def touch(self) -> None:
-        """An event came in."""
-        self._last = time.monotonic()
+    def seen(self, key: Key, revision: str) -> None:
+        """The watch brought an object."""
+        self._seen[key] = revision, time.monotonic()
+        self._missed.pop(key, None)
+
+    def listed(self, revisions: Mapping[Key, str], asked: float) -> None:
+        """What a list shows that was asked for at `asked` (monotonic); what the watch brought later may be newer."""
+        self._seen = {key: seen for key, seen in self._seen.items() if key in revisions or seen[1] >= asked}
+        behind = [key for key, revision in revisions.items() if self._behind(key, revision, asked)]
+        self._missed = {key: self._missed.get(key, asked) for key in behind}
+
+    def _behind(self, key: Key, revision: str, asked: float) -> bool:
+        seen = self._seen.get(key)
+        return seen is None or (seen[0] != revision and seen[1] < asked)
 
     def __call__(self) -> float | None:
-        """Seconds since; None before the first."""
-        return None if self._last is None else time.monotonic() - self._last
+        """Seconds since a list first showed what the watch has not brought; None where there is no such thing."""
+        return time.monotonic() - min(self._missed.values()) if self._missed else None
 
 
-def register(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], directory: Directory, age: WatchAge, revisions: Revisions) -> None:
+def register(registry: kopf.OperatorRegistry, queue: WorkQueue[Key], directory: Directory, lag: WatchLag, revisions: Revisions) -> None:
     """Watch CanaryRollouts and what they depend on."""
 
     async def rollout(type: str | None, namespace: str, name: str, spec: kopf.Spec, event: kopf.RawEvent, **_: Any) -> None:
-        age.touch()
         key = Key(namespace, name)
+        lag.seen(key, str(event["object"]["metadata"].get("resourceVersion", "")))
         new = True
         if type == "DELETED":
             directory.drop(key)

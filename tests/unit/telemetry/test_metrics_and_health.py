@@ -143,7 +143,7 @@ async def test_a_process_that_moves_is_alive(endpoints: Endpoints) -> None:
 
 @pytest.mark.parametrize(
     ("what", "value", "named"),
-    [("lag", 11.0, "event loop lag"), ("watch", 121.0, "last watch event"), ("queue", 301.0, "oldest queue item")],
+    [("lag", 11.0, "event loop lag"), ("watch", 121.0, "lag of the watch"), ("queue", 301.0, "oldest queue item")],
 )
 async def test_a_process_that_is_stuck_is_not_alive(endpoints: Endpoints, what: str, value: float, named: str) -> None:
     endpoints.ages[what] = value
