@@ -30,16 +30,28 @@ class Shared(Generic[T]):
         self._fetch = fetch
         self._lock = asyncio.Lock()
         self._value: tuple[float, T] | None = None
+        self._failure: tuple[float, Exception] | None = None
 
     async def get(self, max_age: float) -> tuple[float, T]:
-        """The answer and the monotonic time at which it was asked for. An error is not kept."""
-        wanted_since = time.monotonic() - max_age
+        """The answer and the monotonic time at which it was asked for. An error is only for those who were waiting then."""
+        came = time.monotonic()
         async with self._lock:
-            if self._value is None or self._value[0] < wanted_since:
-                self._value = None
-                asked = time.monotonic()
-                self._value = (asked, await self._fetch())
-            return self._value
+            if self._value is not None and self._value[0] >= came - max_age:
+                return self._value
+            if self._failure is not None and self._failure[0] >= came:
+                # Or each who waits would wait out the time limits of all before it.
+                raise self._failure[1]
+            return await self._ask()
+
+    async def _ask(self) -> tuple[float, T]:
+        self._value = self._failure = None
+        asked = time.monotonic()
+        try:
+            self._value = (asked, await self._fetch())
+        except Exception as error:
+            self._failure = (asked, error)
+            raise
+        return self._value
 
     def forget(self) -> None:
         """Ask anew next time."""
