@@ -26,6 +26,8 @@ LIST_TIMEOUT = 3.0
 DUMP_TIMEOUT = 10.0
 DUMPS_AT_ONCE = 2
 """They are large: 13 MB take 45 MB while they are read."""
+DUMP_WAIT = 3.0
+"""How long a pass waits for its turn: behind an istiod that gives no dumps it would wait out the time limits of all rollouts."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -87,10 +89,17 @@ class IstiodClient:
         return await self._parsed(istiod, read_syncz, body)
 
     async def generated(self, istiod: Istiod, proxy: str, expectation: Expectation) -> Generated | None:
-        """What it generates for a proxy; None when the proxy is not (or no longer) connected to it."""
-        async with self._dumps:
+        """What it generates for a proxy; None when the proxy is not (or no longer) connected to it, or when others take too long."""
+        try:
+            async with asyncio.timeout(DUMP_WAIT):
+                await self._dumps.acquire()
+        except TimeoutError:
+            return None
+        try:
             body = await self._ask(istiod, f"/debug/config_dump?proxyID={proxy}", seconds=DUMP_TIMEOUT, missing_ok=True)
             return await self._parsed(istiod, read_dump, body, expectation) if body else None
+        finally:
+            self._dumps.release()
 
     async def _parsed(self, istiod: Istiod, parse: Callable[P, T], *arguments: P.args, **more: P.kwargs) -> T:
         """Off the event loop: answers can be large."""

@@ -4,9 +4,11 @@ import asyncio
 import time
 
 import pytest
-from canaryrollout.core.snapshot import Problem
+from canaryrollout.core.snapshot import Expectation, Problem
+from canaryrollout.mesh import istiod
 from canaryrollout.mesh.inventory import Shared
-from canaryrollout.mesh.istiod import IstiodError
+from canaryrollout.mesh.istiod import Istiod, IstiodClient, IstiodError
+from canaryrollout.settings import IstioSettings
 
 TIMEOUT = 0.2
 
@@ -47,3 +49,31 @@ async def test_a_failure_is_not_kept_for_those_who_come_after_it_was_asked_for()
     hanging.hangs = False
     assert (await later)[1] == "an answer"
     assert (await shared.get(60.0))[1] == "an answer"
+
+
+class NoDumps(IstiodClient):
+    """An istiod that lists its proxies but gives no dump."""
+
+    def __init__(self) -> None:
+        super().__init__(None, IstioSettings())  # type: ignore[arg-type]  # the token is there already
+        self._token, self._renew_at = "token", time.monotonic() + 60.0
+        self.asked = 0
+
+    async def _get(self, istiod: Istiod, path: str, token: str, seconds: float) -> tuple[int, bytes]:
+        self.asked += 1
+        await asyncio.sleep(TIMEOUT)
+        raise IstiodError(Problem("IstiodUnreachable", "hangs"))
+
+
+async def test_nobody_waits_long_for_a_dump_behind_the_dumps_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(istiod, "DUMP_WAIT", TIMEOUT)
+    client = NoDumps()
+    expectation = Expectation("shop", "reviews.shop.svc.cluster.local", "reviews", ("v1", "v2"))
+    asked = Istiod("istiod-1", "10.0.0.1", "1", required=True)
+    began = time.monotonic()
+    answers = await asyncio.gather(
+        *(client.generated(asked, f"client-{index}.shop", expectation) for index in range(64)), return_exceptions=True
+    )
+    assert time.monotonic() - began < 4 * TIMEOUT
+    assert client.asked <= 3 * istiod.DUMPS_AT_ONCE, "who got no place leaves nothing behind"
+    assert answers.count(None) == 64 - client.asked, "and says nothing about istiod"
