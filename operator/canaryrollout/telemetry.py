@@ -7,7 +7,7 @@
 import asyncio
 import contextlib
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -75,7 +75,7 @@ class Metrics:
             buckets=_ROLLOUT_SECONDS,
             registry=registry,
         )
-        self.rollbacks = Counter("canaryrollout_rollbacks", "Rollbacks by reason.", (*_ROLLOUT, "reason"), registry=registry)
+        self._rollbacks = Counter("canaryrollout_rollbacks", "Rollbacks by reason.", (*_ROLLOUT, "reason"), registry=registry)
         self.sync = Histogram(
             "canaryrollout_sync_seconds",
             "From a write to the mesh to the proof that every relevant proxy serves it.",
@@ -93,6 +93,7 @@ class Metrics:
             "canaryrollout_prometheus_queries", "Queries to Prometheus by result (success, error).", ("result",), registry=registry
         )
         self._shown: dict[tuple[str, str], RolloutView] = {}
+        self._rolled_back: dict[tuple[str, str], set[str]] = defaultdict(set)
 
     def show(self, namespace: str, name: str, view: RolloutView) -> None:
         """Set the gauges of one rollout; series of earlier values that no longer hold are removed."""
@@ -112,8 +113,15 @@ class Metrics:
         for test, value in view.evidence.items():
             self._evidence.labels(namespace, name, test).set(value)
 
+    def rolled_back(self, namespace: str, name: str, reason: str) -> None:
+        """Count a rollback."""
+        self._rolled_back[namespace, name].add(reason)
+        self._rollbacks.labels(namespace, name, reason).inc()
+
     def forget(self, namespace: str, name: str) -> None:
-        """Remove the gauges of a rollout that is gone."""
+        """Remove the series of a rollout that is gone."""
+        for reason in self._rolled_back.pop((namespace, name), ()):
+            self._rollbacks.remove(namespace, name, reason)
         view = self._shown.pop((namespace, name), None)
         if view is None:
             return

@@ -144,7 +144,7 @@ class Reconciler:
             return
         log.info("phase", before=before.phase.value, after=after.phase.value, step=after.step, weight=after.weight, message=after.message)
         if after.phase is Phase.ROLLING_BACK and rollout is not None:
-            self._metrics.rollbacks.labels(key.namespace, key.name, rollout.reason).inc()
+            self._metrics.rolled_back(key.namespace, key.name, rollout.reason)
         if before.phase is Phase.SHIFTING and after.phase is Phase.ANALYSING and rollout and rollout.step and rollout.step.synced_at:
             self._metrics.sync.observe(max(0.0, rollout.step.synced_at - rollout.step.started_at))
         if len(after.history) and after.history[:1] != before.history[:1]:

@@ -95,6 +95,21 @@ def test_a_forgotten_rollout_leaves_no_gauges() -> None:
     assert 'name="reviews"' not in exposition(metrics)
 
 
+def test_a_forgotten_rollout_leaves_no_counters() -> None:
+    metrics = Metrics()
+    for name in ("reviews", "ratings"):
+        metrics.show("bookinfo", name, VIEW)
+        metrics.rolled_back("bookinfo", name, "Degraded")
+        metrics.rolled_back("bookinfo", name, "Degraded")
+        metrics.rolled_back("bookinfo", name, "SyncTimeout")
+    metrics.forget("bookinfo", "reviews")
+    assert 'name="reviews"' not in exposition(metrics)
+    assert series(metrics, "canaryrollout_rollbacks_total") == [
+        'canaryrollout_rollbacks_total{name="ratings",namespace="bookinfo",reason="Degraded"} 2.0',
+        'canaryrollout_rollbacks_total{name="ratings",namespace="bookinfo",reason="SyncTimeout"} 1.0',
+    ]
+
+
 def test_two_instances_do_not_share_values() -> None:
     first, second = Metrics(), Metrics()
     first.workqueue_depth.set(3)
