@@ -5,7 +5,7 @@ from canaryrollout.controller.cluster import FINALIZER
 from canaryrollout.controller.effects import Effects
 from canaryrollout.controller.recorder import Recorder
 from canaryrollout.core.decision import CreateObject, EmitEvent, PatchObject, SetFinalizer
-from canaryrollout.kube.errors import AlreadyExists, Conflict, PreconditionFailed, Unavailable
+from canaryrollout.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, PreconditionFailed, Unavailable
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, EVENTS
 from memory_api import NAMESPACE, MemoryApi, Object, rollout
 
@@ -80,6 +80,40 @@ async def test_the_finalizer_can_be_released_in_the_pass_that_held_it(api: Memor
     raw = api.put(CANARYROLLOUTS, rollout())
     await effects(api).run(raw, (SetFinalizer(held=True), SetFinalizer(held=False)), nothing_else)
     assert api.find(CANARYROLLOUTS, "reviews")["metadata"]["finalizers"] == []
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Forbidden(403, "Forbidden", "admission webhook denied the request"),
+        Invalid(422, "Invalid", "spec.http is refused"),
+        Unavailable(500, "InternalError", "failed calling webhook"),
+    ],
+    ids=lambda refusal: type(refusal).__name__,
+)
+async def test_what_was_decided_is_told_though_its_write_is_refused(api: MemoryApi, refusal: ApiError) -> None:
+    raw = api.put(CANARYROLLOUTS, rollout())
+
+    def refuse(verb: str, plural: str, name: str) -> None:
+        if plural == DESTINATIONRULES.plural:
+            raise refusal
+
+    api.before = refuse
+    with pytest.raises(type(refusal)):
+        await effects(api).run(raw, (CREATE, SetFinalizer(held=True), TOLD), nothing_else)
+    assert [(verb, plural) for verb, plural, _ in api.calls] == [("create", "destinationrules"), ("create", "events")]
+
+
+async def test_who_does_not_answer_is_not_told_either(api: MemoryApi) -> None:
+    raw = api.put(CANARYROLLOUTS, rollout())
+
+    def away(verb: str, plural: str, name: str) -> None:
+        raise Unavailable(0, "Timeout", "no answer")
+
+    api.before = away
+    with pytest.raises(Unavailable):
+        await effects(api).run(raw, (CREATE, TOLD), nothing_else)
+    assert len(api.calls) == 1, "the write is repeated sooner"
 
 
 async def test_an_api_server_that_goes_away_ends_the_pass(api: MemoryApi) -> None:

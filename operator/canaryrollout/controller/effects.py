@@ -9,7 +9,7 @@ from canaryrollout.controller.subject import Object
 from canaryrollout.core.decision import Action, CreateObject, EmitEvent, PatchObject, SetFinalizer
 from canaryrollout.core.ownership import MANAGER
 from canaryrollout.kube.client import KubeClient
-from canaryrollout.kube.errors import Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
+from canaryrollout.kube.errors import ApiError, Conflict, Forbidden, Invalid, NotFound, PreconditionFailed
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, VIRTUALSERVICES
 
 _RESOURCES = {"VirtualService": VIRTUALSERVICES, "DestinationRule": DESTINATIONRULES}
@@ -27,15 +27,17 @@ class Effects:
     async def run(self, raw: Object, actions: tuple[Action, ...], replan: Replan) -> None:
         """In order; the first that fails ends the pass (ApiError), and the next pass starts from what is there.
 
-        `raw` is the CanaryRollout with the intent stored. What was decided is told even where somebody else's write came in between:
-        it is in the status, and the next pass will not decide it again.
+        `raw` is the CanaryRollout with the intent stored. What was decided is told even where somebody else's write came in between, or
+        this one was refused: it is in the status, and the next pass will not decide it again.
         """
         for position, action in enumerate(actions):
             try:
                 await self._run(raw, action, replan)
-            except (Conflict, PreconditionFailed, NotFound):
+            except ApiError as error:
+                # Who does not answer would only make the next try wait.
+                answered = error.status != 0
                 for event in actions[position + 1 :]:
-                    if isinstance(event, EmitEvent):
+                    if answered and isinstance(event, EmitEvent):
                         await self._recorder.record(raw, event)
                 raise
 
