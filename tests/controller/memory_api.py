@@ -66,6 +66,11 @@ class MemoryApi:
         self._fenced(present, body)
         return self.put(resource, {**present, "metadata": {**present["metadata"], **body["metadata"]}})
 
+    async def replace(self, resource: Resource, namespace: str | None, name: str, body: Object) -> Object:
+        self._called("replace", resource, name)
+        self._fenced(self._existing(resource, namespace, name), body)
+        return self.put(resource, body)
+
     async def replace_status(self, resource: Resource, namespace: str | None, name: str, body: Object) -> Object:
         self._called("replace_status", resource, name)
         present = self._existing(resource, namespace, name)

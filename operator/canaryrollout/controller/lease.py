@@ -7,6 +7,7 @@ leader does no harm is ensured by the resourceVersion of every status write that
 """
 
 import asyncio
+import math
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -132,7 +133,7 @@ class LeaseElector:
         now = self._now()
         spec = {
             "holderIdentity": self._identity,
-            "leaseDurationSeconds": max(1, round(self._duration)),
+            "leaseDurationSeconds": self._whole_duration(),
             "acquireTime": now,
             "renewTime": now,
             "leaseTransitions": 0,
@@ -142,7 +143,7 @@ class LeaseElector:
 
     def _taken(self, holder: str) -> Object:
         record = self._record or {}
-        spec = {**record["spec"], "renewTime": self._now(), "leaseDurationSeconds": max(1, round(self._duration))}
+        spec = {**(record.get("spec") or {}), "renewTime": self._now(), "leaseDurationSeconds": self._whole_duration()}
         if holder != self._identity:
             spec |= {
                 "holderIdentity": self._identity,
@@ -150,6 +151,10 @@ class LeaseElector:
                 "leaseTransitions": int(spec.get("leaseTransitions") or 0) + 1,
             }
         return {**record, "spec": spec}
+
+    def _whole_duration(self) -> int:
+        """The API takes whole seconds: up, or others could lead before we give up."""
+        return math.ceil(self._duration)
 
     def _now(self) -> str:
         try:
