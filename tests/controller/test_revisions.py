@@ -168,3 +168,18 @@ async def test_harmless_edits_leave_a_question_standing_while_the_watch_keeps_up
             standing = await looker.look(revisions, revision(number, "a"))
             assert standing is not None
             assert standing.since == "0"
+
+
+@pytest.mark.parametrize("moment", range(6))
+async def test_who_is_cancelled_in_the_moment_of_the_answer_is_cancelled(moment: int) -> None:
+    revisions = await followed(3)
+    asking = asyncio.create_task(revisions.after("3", revision(5), 30.0))
+    await asyncio.sleep(0.01)
+    await revisions.seen("MODIFIED", revision(4))
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait({asking}, timeout=2)
+    cancelled = asking.cancelled()
+    asking.cancel()
+    assert cancelled

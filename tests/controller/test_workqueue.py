@@ -206,3 +206,18 @@ def test_the_depth_can_be_read_from_another_thread_while_keys_come_and_go() -> N
         ended.set()
         thread.join()
         sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("moment", range(8))
+async def test_a_worker_that_is_woken_in_the_moment_of_the_stop_stops(worker: Worker, moment: int) -> None:
+    queue: WorkQueue[str] = WorkQueue(worker, workers=4)
+    await queue.add("a", 600.0)
+    await queue.start()
+    await asyncio.sleep(0.01)
+    await queue.add("b", 60.0)
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    stopping = asyncio.create_task(queue.stop())
+    _, unfinished = await asyncio.wait({stopping}, timeout=2)
+    stopping.cancel()
+    assert not unfinished

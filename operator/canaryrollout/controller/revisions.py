@@ -90,7 +90,8 @@ class Revisions:
                 if found is not None or left <= 0 or followed is None or not followed.knows(revision):
                     return found
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), left)
+                    async with asyncio.timeout(left):
+                        await self._changed.wait()
 
     def follow(self, item: Object) -> None:
         """Keep what comes after the latest revision: somebody is going to ask."""

@@ -98,7 +98,8 @@ class WorkQueue(Generic[K]):
                     self._again[key] = self._due.pop(key)
                     continue
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), wait)
+                    async with asyncio.timeout(wait):
+                        await self._changed.wait()
 
     def _drop_stale(self) -> float | None:
         """Forget entries that were brought forward; seconds until the first that counts, None: nothing waits."""
