@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -27,7 +26,7 @@ from canaryrollout.controller.surroundings import SurroundingsReader
 from canaryrollout.controller.workqueue import WorkQueue
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.kube.client import KubeClient
-from canaryrollout.kube.config import ConfigError
+from canaryrollout.kube.config import ConfigError, load_configuration
 from canaryrollout.kube.errors import ApiError
 from canaryrollout.kube.resources import CANARYROLLOUTS
 from canaryrollout.mesh.envoy_verify import EnvoyVerifier
@@ -58,8 +57,6 @@ class Readiness:
 def run(settings: Settings, kubeconfig: Path | None, context: str | None) -> int:
     """Run until a signal or the loss of the Lease; the process's exit code."""
     logs.configure(settings.log.level, settings.log.format)
-    if kubeconfig is not None:
-        os.environ["KUBECONFIG"] = str(kubeconfig)  # kopf's own client reads it from there
     try:
         return asyncio.run(_main(settings, kubeconfig, context))
     except ConfigError as error:
@@ -77,17 +74,19 @@ async def _main(settings: Settings, kubeconfig: Path | None, context: str | None
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
     async with await KubeClient.load(kubeconfig, context) as kube:
-        operator = OperatorProcess(settings, kube, stop)
+        operator = OperatorProcess(settings, kube, stop, _login(kubeconfig, context))
         return await operator.run()
 
 
 class OperatorProcess:
     """The parts of one operator process and the order in which they start and stop."""
 
-    def __init__(self, settings: Settings, kube: KubeClient, stop: asyncio.Event) -> None:
+    def __init__(self, settings: Settings, kube: KubeClient, stop: asyncio.Event, login: Any) -> None:
+        """`login` is how kopf gets at the API server."""
         self._settings = settings
         self._kube = kube
         self._stop = stop
+        self._login = login
         self._readiness = Readiness()
         self._lag = LoopLag()
         self._metrics = Metrics()
@@ -151,7 +150,7 @@ class OperatorProcess:
         """kopf watches, the queue works; both end with the stop event."""
         self._readiness.missing = "the first watch"
         registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry)(_login)
+        kopf.on.login(registry=registry)(self._login)
         kopf.on.startup(registry=registry)(self._started)
         kopf.on.cleanup(registry=registry)(self._cleaned)
         handlers.register(registry, self._queue, self._directory, self._watch_lag, self._revisions)
@@ -217,10 +216,22 @@ class OperatorProcess:
             await self._istiods.close()
 
 
-def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    if os.environ.get("KUBECONFIG"):
-        return kopf.login_with_kubeconfig(**kwargs)
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+def _login(kubeconfig: Path | None, context: str | None) -> Any:
+    """How kopf logs in: to the same API server and with the same credentials as our own client, which are read anew each time."""
+
+    async def login(**_: object) -> kopf.ConnectionInfo:
+        found = await load_configuration(kubeconfig, context)
+        return kopf.ConnectionInfo(
+            server=found.host,
+            ca_path=found.ssl_ca_cert or None,
+            insecure=not found.verify_ssl,
+            certificate_path=found.cert_file or None,
+            private_key_path=found.key_file or None,
+            token=str(found.api_key.get("BearerToken", "")).rpartition(" ")[2] or None,  # "Bearer TOKEN"
+            proxy_url=found.proxy or None,
+        )
+
+    return login
 
 
 def _machine_settings(settings: Settings) -> MachineSettings:
