@@ -1,5 +1,7 @@
 """Events: one per decision, however often the decision is replayed, and never a reason to stop."""
 
+import re
+
 import pytest
 from canaryrollout.controller.recorder import NOTE_LIMIT, Recorder
 from canaryrollout.core.decision import EmitEvent
@@ -73,3 +75,14 @@ async def test_an_event_that_may_not_be_posted_holds_up_nothing(api: MemoryApi) 
 async def test_a_note_cannot_steer_a_terminal(api: MemoryApi) -> None:
     await record(api, EmitEvent("TakenOver", "taken over: \x1b[2J\x1b]8;;http://evil\x07click\r\nRolledBack", warning=True))
     assert posted(api)[0]["note"] == "taken over: [2J ]8;;http://evil click RolledBack"
+
+
+@pytest.mark.parametrize("name", ["a" * 253, "a" * 235 + "." + "b" * 17], ids=["long", "cut at a dot"])
+async def test_an_event_of_an_object_with_a_long_name_has_a_name_that_the_api_takes(api: MemoryApi, name: str) -> None:
+    item = rollout()
+    item["metadata"]["name"] = name
+    await record(api, EmitEvent("StepStarted", "5 %"), item=item)
+    (event,) = posted(api)
+    assert len(event["metadata"]["name"]) <= 253
+    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", event["metadata"]["name"])
+    assert event["regarding"]["name"] == name

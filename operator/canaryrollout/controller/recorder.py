@@ -13,6 +13,7 @@ from canaryrollout.kube.errors import AlreadyExists, ApiError
 from canaryrollout.kube.resources import CANARYROLLOUTS, EVENTS
 
 NOTE_LIMIT = 1024
+NAME_LIMIT = 253
 
 log = structlog.get_logger(__name__)
 
@@ -31,10 +32,11 @@ class Recorder:
         started = ((raw.get("status") or {}).get("rollout") or {}).get("startedAt", "")
         told = (metadata["uid"], started, event.reason, event.key or event.message)
         identity = hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+        name = metadata["name"][: NAME_LIMIT - len(identity) - 1].rstrip("-.")
         body = {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,
-            "metadata": {"name": f"{metadata['name']}.{identity}", "namespace": metadata["namespace"]},
+            "metadata": {"name": f"{name}.{identity}", "namespace": metadata["namespace"]},
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": "canaryrollout.io/operator",
             "reportingInstance": self._instance,
