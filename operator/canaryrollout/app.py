@@ -136,14 +136,19 @@ class OperatorProcess:
         self._metrics.leader.set(1)
         holding = asyncio.create_task(elector.hold())
         holding.add_done_callback(lambda _: self._stop.set())
-        code = await self._work()
-        if holding.done():
+        try:
+            code = await self._work()
+        finally:  # also where the watches fail: another one need not wait for the Lease to expire
+            held = not holding.done()
+            if held:
+                holding.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await holding
+                await self._queue.stop()
+                await elector.release()
+        if not held:
             log.error("lease lost, this process ends", error=str(holding.exception()))
             return 1
-        holding.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await holding
-        await elector.release()
         return code
 
     async def _work(self) -> int:
