@@ -51,7 +51,7 @@ bench-compare: $(STAMP) ## Our engine against the usual policies, simulated (5 m
 bench-envoys: $(STAMP) ## What reading Envoys adds to a proof (sync.verify: envoy), on the local mesh
 	@python -m localmesh run --name bench -- python -m bench.envoys
 
-bench-montecarlo: $(STAMP) ## How often healthy releases are rolled back, in 38,000 simulated rollouts (two hours, no mesh)
+bench-montecarlo: $(STAMP) ## How often healthy releases are rolled back, in 38,000 simulated rollouts (one to two hours, no mesh)
 	@python -m bench.montecarlo
 
 mesh: $(STAMP) ## A mesh to play with until Ctrl-C

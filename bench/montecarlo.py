@@ -1,4 +1,4 @@
-"""How often the engine rolls back what it should not: `python -m bench.montecarlo` (about two hours on two cores).
+"""How often the engine rolls back what it should not: `python -m bench.montecarlo` (one to two hours on two cores).
 
 Each row is a traffic in which the canary keeps its limits; the share of rollbacks is shown with its exact 95 % interval.
 """
