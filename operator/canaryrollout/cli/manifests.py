@@ -16,6 +16,7 @@ STDIN = "<stdin>"
 _SUFFIXES = (".yaml", ".yml", ".json")
 _MOST_VALUES = 1_000_000
 """Of one object: more than an API server takes."""
+_LARGEST_WHOLE = 2.0**53
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _BLANK = re.compile(r"\s*")
 _NAME, _NAMESPACE = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9.]*[a-z0-9])?"), re.compile(r"(?=.{1,63}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -230,7 +231,9 @@ def relevant(documents: Iterable[Document], namespace: str) -> list[Document]:
             raise ManifestsError(f"{document.where}: apiVersion must be canaryrollout.io/v1beta1, not {document.body['apiVersion']}")
         if not version or READ.get(document.kind) != group:
             continue
-        metadata = {"namespace": namespace, **{k: v for k, v in document.body["metadata"].items() if v is not None}}
+        metadata = {k: v for k, v in document.body["metadata"].items() if v is not None}
+        if metadata.get("namespace", "") == "":  # kubectl takes an empty one for none
+            metadata["namespace"] = namespace
         if not _NAMESPACE.fullmatch(str(metadata["namespace"])):
             found_there = f"it is {str(metadata['namespace'])!r}"
             raise ManifestsError(
@@ -255,7 +258,8 @@ def _without_nulls(value: Any, room: list[int]) -> Any:
         return [_without_nulls(inner, room) for inner in value]
     if value is not None and not isinstance(value, str | int | float):
         raise TypeError(f"a value of type {type(value).__name__}")
-    return value
+    # JSON knows no difference, and kubectl makes 5 of 5.0.
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_WHOLE else value
 
 
 def _key(name: Any) -> str:

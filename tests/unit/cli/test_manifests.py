@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from canaryrollout.cli.manifests import ManifestsError, read, relevant
+from canaryrollout.cli.offline import select, spec_of
 
 
 def service(name: str, **metadata: object) -> dict[str, Any]:
@@ -58,3 +59,19 @@ def test_what_no_api_server_would_take_is_told_with_its_place(tmp_path: Path, te
     with pytest.raises(ManifestsError) as refused:
         relevant(read([str(path)]), "default")
     assert str(refused.value).startswith(f"{path}{said}")
+
+
+def test_an_empty_namespace_is_as_good_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("apiVersion: v1\nkind: Service\nmetadata: {name: reviews, namespace: ''}\n")
+    (found,) = relevant(read([str(path)]), "shop")
+    assert found.body["metadata"]["namespace"] == "shop"
+
+
+def test_a_whole_number_may_be_written_with_a_point_as_kubectl_takes_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        "apiVersion: canaryrollout.io/v1beta1\nkind: CanaryRollout\nmetadata: {name: reviews}\n"
+        "spec: {service: reviews, version: v2, steps: [{weight: 5.0}, {weight: 100}]}\n"
+    )
+    assert [step.weight for step in spec_of(select(read([str(path)]), "shop").rollout).steps] == [5, 100]
