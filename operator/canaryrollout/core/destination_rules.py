@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from canaryrollout.core.decision import Operation
@@ -65,8 +65,9 @@ class SubsetTarget:
     version: str
     policy: Mapping[str, Any] | None = None
     manage_policy: bool = False
-    own: bool = False
-    """Whether the operator added it: its label is the operator's, too."""
+    own: bool = field(default=False, repr=False)
+    """Whether the operator added it: its label is the operator's, too. No part of the digest of what is wanted (core.plan), by which
+    an operator that has just been upgraded knows the work of the one before."""
 
 
 def _body(target: SubsetTarget, version_label: str) -> dict[str, Any]:
