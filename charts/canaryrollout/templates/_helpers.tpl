@@ -67,7 +67,7 @@ app.kubernetes.io/part-of: canaryrollout
 {{/* Subject of every binding. */}}
 {{- define "canaryrollout.subjects" -}}
 - kind: ServiceAccount
-  name: {{ include "canaryrollout.serviceAccountName" . }}
+  name: {{ include "canaryrollout.serviceAccountName" . | quote }}
   namespace: {{ .Release.Namespace | quote }}
 {{- end }}
 

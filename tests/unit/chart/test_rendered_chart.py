@@ -274,6 +274,19 @@ def test_names_that_yaml_would_take_for_numbers_or_truths_stay_names() -> None:
     assert spec["egress"][-1]["to"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "no"}}}]
 
 
+def test_objects_and_what_they_refer_to_may_be_called_like_numbers() -> None:
+    ca, password, token = {"configMapName": "1"}, {"user": "u", "secretName": "2"}, {"secretName": "3"}
+    values = {"fullnameOverride": "123", "serviceAccount": {"name": "1e3"}, "istio": {"readerServiceAccount": {"name": "no"}}}
+    for prometheus in ({"ca": ca, "basicAuth": password}, {"bearerToken": token}):
+        objects = render({**values, "priorityClassName": "4", "prometheus": prometheus}, tests=True)
+        assert all(isinstance(found["metadata"]["name"], str) for found in objects)
+        assert all(isinstance(subject["name"], str) for found in objects for subject in found.get("subjects", []))
+        spec = only(objects, "Deployment")["spec"]["template"]["spec"]
+        assert (spec["serviceAccountName"], spec["priorityClassName"]) == ("1e3", "4")
+        referred = [source for volume in spec["volumes"] for kind, source in volume.items() if kind in {"secret", "configMap"}]
+        assert {str} == {type(source.get("secretName", source.get("name"))) for source in referred}
+
+
 def test_helm_test_may_read_the_metrics_where_only_some_may() -> None:
     allowed = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     objects = render({"networkPolicy": {"metricsFrom": [allowed]}}, tests=True)
