@@ -168,7 +168,7 @@ def _tracked(same: tuple[Raw, Routing], alike: tuple[ServiceHost]) -> tuple[Rout
     kept = {record.key: record for record in routing.routes if record.key in keys}
     moving = moving_routes(virtual_service, host, stable, canary, routing.only_routes)
     fresh = {record.key: record for record in moving if record.key not in kept}
-    if len(kept) < len(routing.routes):
+    if len(kept) < len(routing.routes) or not routing.routes:  # without any, one that went before may be given back
         # The missing one may be all on the canary by now; stable's destination tells it from a pinned route, and where stable has
         # left, its match. Its new name need not be among those that may move: what carries the canary's share has to come back.
         matches = _missing_matches(routing, kept)

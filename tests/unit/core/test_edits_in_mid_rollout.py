@@ -191,3 +191,17 @@ def test_nothing_is_promoted_while_stables_own_subset_selects_another_version() 
         world.now += 5
     assert (world.parsed.weight, selected(world)["v1"]) == (10, {"version": "v2"})
     assert "subset 'v1' of DestinationRule 'reviews' does not select version=v1 any more" in world.parsed.message
+
+
+@pytest.mark.parametrize(("version", "serving"), [("v2", "v2"), ("v1", "v1")])
+def test_the_only_route_moves_again_when_it_is_given_back_with_all_of_its_weight_on_the_canary(version: str, serving: str) -> None:
+    world = analysing_at(100)
+    spec = world.objects["VirtualService", "reviews"]["spec"]
+    before, spec["http"] = spec["http"], [{"name": "other", "route": [destination("v3")]}]
+    for _ in range(3):
+        world.step()
+    assert "none of the HTTP routes" in world.parsed.message
+    spec["http"] = before
+    world.spec["version"] = version
+    world.run(until=lambda w: w.phase is Phase.STABLE and w.parsed.stable_version == serving, seconds=600)
+    assert world.split() == {serving: 100}
