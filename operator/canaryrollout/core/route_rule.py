@@ -168,14 +168,15 @@ def _tracked(same: tuple[Raw, Routing], alike: tuple[ServiceHost]) -> tuple[Rout
     kept = {record.key: record for record in routing.routes if record.key in keys}
     moving = moving_routes(virtual_service, host, stable, canary, routing.only_routes)
     fresh = {record.key: record for record in moving if record.key not in kept}
-    if len(kept) < len(routing.routes) or not routing.routes:  # without any, one that went before may be given back
-        # The missing one may be all on the canary by now; stable's destination tells it from a pinned route, and where stable has
-        # left, its match. Its new name need not be among those that may move: what carries the canary's share has to come back.
-        matches = _missing_matches(routing, kept)
-        for route in _routes(virtual_service, host):
-            named = {subset_of(entry) for _, entry in route.ours}
-            if route.key not in kept and ({stable, canary} <= named or (named == {canary} and route.match in matches)):
-                fresh.setdefault(route.key, _record(route, canary, Why.STABLE_AND_CANARY))
+    lost = len(kept) < len(routing.routes) or not routing.routes  # without any, one that went before may be given back
+    # The missing one may be all on the canary by now; stable's destination tells it from a pinned route, and where stable has
+    # left, its match. Its new name need not be among those that may move: what carries the canary's share has to come back.
+    matches, away = _missing_matches(routing, kept) if lost else set[str](), {pin for pin in routing.pinned if _key(pin) not in kept}
+    for route in _routes(virtual_service, host) if lost or away else ():
+        named = {subset_of(entry) for _, entry in route.ours}
+        both = {stable, canary} <= named and (lost or _was_away(route, away, routing))
+        if route.key not in kept and (both or (named == {canary} and route.match in matches)):
+            fresh.setdefault(route.key, _record(route, canary, Why.STABLE_AND_CANARY))
     # A destination of a subset that the operator added cannot be older than the rollout.
     added = (record.model_copy(update={"added": record.added or routing.added_canary_subset}) for record in fresh.values())
     return (*kept.values(), *added)
@@ -188,6 +189,15 @@ def _missing_matches(routing: Routing, kept: Collection[str]) -> set[str]:
     """Digests of the matches of recorded routes that are not there any more, as far as they were known at rest."""
     missing = {record.key for record in routing.routes} - set(kept)
     return {digest for key, _, digest in (pin.rpartition("|") for pin in routing.pinned) if key in missing}
+
+
+def _was_away(route: _Route, away: set[str], routing: Routing) -> bool:
+    """Whether it is a route that was known at rest: one that is missing for a while is recorded no longer, and may come back."""
+    return f"{route.key}|{route.match}" in away and (routing.only_routes is None or route.name in routing.only_routes)
+
+
+def _key(pin: str) -> str:
+    return pin.rpartition("|")[0]
 
 
 def _record(route: _Route, canary: str, why: Why) -> RouteRecord:

@@ -205,3 +205,17 @@ def test_the_only_route_moves_again_when_it_is_given_back_with_all_of_its_weight
     world.spec["version"] = version
     world.run(until=lambda w: w.phase is Phase.STABLE and w.parsed.stable_version == serving, seconds=600)
     assert world.split() == {serving: 100}
+
+
+def test_a_route_that_was_away_for_a_while_goes_back_to_stable_with_the_others() -> None:
+    mesh = [
+        {"name": "a", "match": [{"uri": {"prefix": "/a"}}], "route": [destination("v1")]},
+        {"name": "main", "route": [destination("v1")]},
+    ]
+    world = analysing_at(100, World().add(virtual_service(mesh), destination_rule("v1", "v2")).run_to(Phase.STABLE))
+    spec = world.objects["VirtualService", "reviews"]["spec"]
+    before, spec["http"] = spec["http"], spec["http"][1:]
+    world.step()
+    spec["http"], world.spec["version"] = before, "v1"
+    world.run_to(Phase.STABLE)
+    assert [world.split(route=index)["v1"] for index in (0, 1)] == [100, 100]
