@@ -12,12 +12,11 @@ from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.core import slicing
-from canaryrollout.core.context import COUNTED, PROVING
+from canaryrollout.core.context import COUNTED, PROVING, Context
 from canaryrollout.core.decision import CreateObject, Decision, PatchObject
-from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.machine import MachineSettings, decide
 from canaryrollout.core.memory_mesh import MemoryMesh
-from canaryrollout.core.plan import make_plan, target_of
+from canaryrollout.core.observation import limits
 from canaryrollout.core.rehearsal import Rehearsal
 from canaryrollout.core.snapshot import Expectation, Poll, ProxyState, ProxyStatus, Slice, Snapshot, SyncReport, VersionPods
 from canaryrollout.core.virtual_services import http_routes, subset_of, weight_of
@@ -150,7 +149,8 @@ class Replay:
         seen = _snapshot(self.spec, self.mesh, self._pods, self.now, poll=poll, poll_due=due)
         if self.status.phase not in PROVING:
             return seen
-        question = _question(self.spec, self.status, seen, self.shell.machine)
+        terms = limits(self.spec, self.status, seen)
+        question = Context(self.spec, self.status, seen, self.shell.machine.cluster_domain, limits=terms).question
         return replace(seen, sync=self._prove(question)) if question is not None else seen
 
     def _prove(self, question: Expectation) -> SyncReport:
@@ -209,14 +209,6 @@ def _snapshot(
         poll=poll,
         poll_due=poll_due,
     )
-
-
-def _question(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, seen: Snapshot, settings: MachineSettings) -> Expectation | None:
-    """What the shell would ask the proxies now."""
-    if status.routing is None:
-        return None
-    host = ServiceHost(spec.service, seen.namespace, settings.cluster_domain)
-    return make_plan(target_of(status, spec, status.routing), status.routing, spec, host, seen.mesh).question
 
 
 def _pods(spec: CanaryRolloutSpec, version: str) -> VersionPods:
