@@ -195,3 +195,8 @@ class CanaryRolloutStatus(Model):
         default=(), json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     )
     history: Annotated[tuple[HistoryEntry, ...], Field(max_length=10)] = ()
+
+    @property
+    def pause_reason(self) -> str:
+        """Why the rollout is held; "" while it is not."""
+        return self.rollout.reason if self.phase is Phase.PAUSED and self.rollout is not None else ""

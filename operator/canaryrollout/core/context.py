@@ -151,9 +151,8 @@ class Context:
     @property
     def given_way(self) -> bool:
         """Whether the rollout is held because somebody else has the routes, so that it writes nothing (but a rollback)."""
-        rollout = self.status.rollout
         reasons = (DRIFT_CONFLICT, TAKEN_OVER) if self.taken_over else (DRIFT_CONFLICT,)
-        return self.status.phase is Phase.PAUSED and rollout is not None and rollout.reason in reasons
+        return self.status.pause_reason in reasons
 
     @cached_property
     def rest_plan(self) -> MeshPlan | None:

@@ -111,9 +111,7 @@ def taken_over_in_pause(context: Context) -> bool:
 
 def _given_back(context: Context) -> bool:
     """Whether the routing that people had is the operator's again."""
-    rollout = context.status.rollout
-    held = context.status.phase is Phase.PAUSED and rollout is not None and rollout.reason == TAKEN_OVER
-    return held and not context.taken_over
+    return context.status.pause_reason == TAKEN_OVER and not context.taken_over
 
 
 def given_back_in_pause(context: Context) -> bool:
