@@ -4,7 +4,7 @@ import pytest
 from canaryrollout.controller.cluster import FINALIZER
 from canaryrollout.controller.effects import Effects
 from canaryrollout.controller.recorder import Recorder
-from canaryrollout.core.decision import CreateObject, EmitEvent, PatchObject, SetFinalizer
+from canaryrollout.core.decision import Action, CreateObject, EmitEvent, PatchObject, SetFinalizer
 from canaryrollout.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, PreconditionFailed, Unavailable
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, EVENTS
 from memory_api import NAMESPACE, MemoryApi, Object, rollout
@@ -104,7 +104,8 @@ async def test_what_was_decided_is_told_though_its_write_is_refused(api: MemoryA
     assert [(verb, plural) for verb, plural, _ in api.calls] == [("create", "destinationrules"), ("create", "events")]
 
 
-async def test_who_does_not_answer_is_not_told_either(api: MemoryApi) -> None:
+@pytest.mark.parametrize("then", [SetFinalizer(held=True), TOLD], ids=["written", "told"])
+async def test_an_api_server_that_goes_away_ends_the_pass_and_nothing_more_is(api: MemoryApi, then: Action) -> None:
     raw = api.put(CANARYROLLOUTS, rollout())
 
     def away(verb: str, plural: str, name: str) -> None:
@@ -112,17 +113,5 @@ async def test_who_does_not_answer_is_not_told_either(api: MemoryApi) -> None:
 
     api.before = away
     with pytest.raises(Unavailable):
-        await effects(api).run(raw, (CREATE, TOLD), nothing_else)
+        await effects(api).run(raw, (CREATE, then), nothing_else)
     assert len(api.calls) == 1, "the write is repeated sooner"
-
-
-async def test_an_api_server_that_goes_away_ends_the_pass(api: MemoryApi) -> None:
-    raw = api.put(CANARYROLLOUTS, rollout())
-
-    def away(verb: str, plural: str, name: str) -> None:
-        raise Unavailable(0, "Timeout", "no answer")
-
-    api.before = away
-    with pytest.raises(Unavailable):
-        await effects(api).run(raw, (CREATE, SetFinalizer(held=True)), nothing_else)
-    assert len(api.calls) == 1
