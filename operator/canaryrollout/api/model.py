@@ -17,9 +17,9 @@ class Model(BaseModel):
         if deep:
             return super().model_copy(update=update, deep=True)
         copied = object.__new__(type(self))
-        changes = update or {}
+        changes, given = update or {}, self.__pydantic_fields_set__
         object.__setattr__(copied, "__dict__", {**self.__dict__, **changes})
-        object.__setattr__(copied, "__pydantic_fields_set__", self.__pydantic_fields_set__ | changes.keys())
+        object.__setattr__(copied, "__pydantic_fields_set__", given if given.issuperset(changes) else given | changes.keys())
         object.__setattr__(copied, "__pydantic_extra__", None)
         object.__setattr__(copied, "__pydantic_private__", None)
         return copied

@@ -140,23 +140,20 @@ def _stalled(reason: str, message: str) -> tuple[State, State, State]:
 
 def _activity(context: Context, problem: Problem | None) -> str:
     """What the rollout is doing, or waiting for, in one sentence."""
-    status = context.status
-    rollout = status.rollout
     held = f"; held by: {problem.message}" if problem is not None else ""
-    version = rollout.version if rollout else context.spec.version
-    explained = rollout.explanation if rollout else ""
-    texts: dict[Phase, Callable[[], str]] = {
-        Phase.PENDING: lambda: "about to adopt the serving version",
-        Phase.ADOPTING: lambda: f"pinning all traffic to version {status.stable_version}: {lagging_summary(context)}",
-        Phase.STABLE: lambda: f"version {version} is about to be rolled out" if not context.spec.paused else "paused before the rollout",
-        Phase.PREPARING: lambda: f"preparing version {version}: {_preparing(context)}",
-        Phase.SHIFTING: lambda: f"step {status.step}: {status.weight} % intended; {lagging_summary(context)}",
-        Phase.ANALYSING: lambda: f"step {status.step}: {status.weight} % acknowledged by all proxies; {_latest(context)}",
-        Phase.PROMOTING: lambda: f"promoting version {version}: {lagging_summary(context)}",
-        Phase.ROLLING_BACK: lambda: f"{explained}; {lagging_summary(context)}",
-        Phase.RESTORING: lambda: f"{explained or TRACES_GO}; {lagging_summary(context)}",
-    }
-    return texts.get(status.phase, lambda: explained)() + held
+    return _ACTIVITIES.get(context.status.phase, _explained)(context) + held
+
+
+def _explained(context: Context) -> str:
+    return context.status.rollout.explanation if context.status.rollout else ""
+
+
+def _version(context: Context) -> str:
+    return context.status.rollout.version if context.status.rollout else context.spec.version
+
+
+def _before_the_rollout(context: Context) -> str:
+    return f"version {_version(context)} is about to be rolled out" if not context.spec.paused else "paused before the rollout"
 
 
 def _preparing(context: Context) -> str:
@@ -170,6 +167,21 @@ def _latest(context: Context) -> str:
     if context.snapshot.poll is not None:
         return _explain(context.verdict)
     return next((c.message for c in context.status.conditions if c.type == "Analysis"), "nothing has been counted yet")
+
+
+_ACTIVITIES: Mapping[Phase, Callable[[Context], str]] = {
+    Phase.PENDING: lambda _: "about to adopt the serving version",
+    Phase.ADOPTING: lambda context: f"pinning all traffic to version {context.status.stable_version}: {lagging_summary(context)}",
+    Phase.STABLE: _before_the_rollout,
+    Phase.PREPARING: lambda context: f"preparing version {_version(context)}: {_preparing(context)}",
+    Phase.SHIFTING: lambda context: f"step {context.status.step}: {context.status.weight} % intended; {lagging_summary(context)}",
+    Phase.ANALYSING: lambda context: (
+        f"step {context.status.step}: {context.status.weight} % acknowledged by all proxies; {_latest(context)}"
+    ),
+    Phase.PROMOTING: lambda context: f"promoting version {_version(context)}: {lagging_summary(context)}",
+    Phase.ROLLING_BACK: lambda context: f"{_explained(context)}; {lagging_summary(context)}",
+    Phase.RESTORING: lambda context: f"{_explained(context) or TRACES_GO}; {lagging_summary(context)}",
+}
 
 
 def _explain(verdict: Verdict) -> str:

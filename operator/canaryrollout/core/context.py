@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from canaryrollout.api.analysis import Analysis
 from canaryrollout.api.spec import CanaryRolloutSpec
@@ -14,6 +13,7 @@ from canaryrollout.core.evidence import EvidenceState
 from canaryrollout.core.findings import Finding
 from canaryrollout.core.footing import EXAMINED
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.lazy import lazy
 from canaryrollout.core.limits import Limits
 from canaryrollout.core.ownership import Author, annotator, last_author
 from canaryrollout.core.pins import rest_plan
@@ -84,17 +84,17 @@ class Context:
     cluster_domain: str = "cluster.local"
     limits: Limits = field(kw_only=True)
 
-    @cached_property
+    @lazy
     def host(self) -> ServiceHost:
         """The service."""
         return ServiceHost(self.spec.service, self.snapshot.namespace, self.cluster_domain)
 
-    @cached_property
+    @lazy
     def given(self) -> Input:
         """The input of preflight and adoption."""
         return Input(self.snapshot, self.spec, self.host, self.status.routing)
 
-    @cached_property
+    @lazy
     def problem(self) -> Problem | None:
         """What stands in the way: people, another writer that was given way to, or the first problem of preflight that is asked for."""
         if self.taken_over:
@@ -112,17 +112,17 @@ class Context:
         """Whether a rollout under way has no route left to move, so that a proof of its weights says nothing."""
         return footing.unmoved(self.status)
 
-    @cached_property
+    @lazy
     def findings(self) -> tuple[Finding, ...]:
         """All of preflight, where it is asked for."""
         return examine(self.given) if looks_around(self.spec, self.status) else ()
 
-    @cached_property
+    @lazy
     def stable_found(self) -> str | Problem:
         """The version to adopt."""
         return find_stable(self.given)
 
-    @cached_property
+    @lazy
     def plan(self) -> MeshPlan | None:
         """The open mesh moves of the present phase; None where the phase leaves the mesh alone."""
         if self.status.phase not in WRITING or self.status.routing is None or not self.snapshot.observed_mesh:
@@ -154,7 +154,7 @@ class Context:
         reasons = (DRIFT_CONFLICT, TAKEN_OVER) if self.taken_over else (DRIFT_CONFLICT,)
         return self.status.pause_reason in reasons
 
-    @cached_property
+    @lazy
     def rest_plan(self) -> MeshPlan | None:
         """At rest: what has to be written so that the routes left on stable serve it again; None while they do."""
         status = self.status
@@ -162,7 +162,7 @@ class Context:
             return None
         return rest_plan(status, self.spec, self.host, self.snapshot.mesh)
 
-    @cached_property
+    @lazy
     def objects(self) -> tuple[Raw | None, Raw | None]:
         """The VirtualService and the DestinationRule of the rollout, live; None for one that is not there."""
         routing, mesh = self.status.routing, self.snapshot.mesh
@@ -170,7 +170,7 @@ class Context:
             return None, None
         return named(mesh.virtual_services, routing.virtual_service), named(mesh.destination_rules, routing.destination_rule)
 
-    @cached_property
+    @lazy
     def author(self) -> Author | None:
         """Who else last touched what does not look as wanted; None where nobody can be named."""
         work = self.plan or self.rest_plan
@@ -182,24 +182,25 @@ class Context:
         """The same snapshot in the light of another status."""
         return replace(self, status=status)
 
-    @cached_property
+    @lazy
     def taken_over(self) -> str:
         """By whom and why people have taken the routing over, so that nothing of it is written; "" while they have not."""
         drift = self.status.drift
         return self.taken_over_by_annotation or (drift.taken_over if drift is not None else "")
 
-    @cached_property
+    @lazy
     def taken_over_by_annotation(self) -> str:
         """As above, where an annotation says so."""
         own = {"annotations": self.snapshot.annotations, "managedFields": self.snapshot.managed_fields, "name": self.snapshot.name}
-        for item in ({"kind": "CanaryRollout", "metadata": own}, *(item for item in self.objects if item is not None)):
-            kind, name = item["kind"], item["metadata"]["name"]
-            value = str((item["metadata"].get("annotations") or {}).get(TAKEOVER, "")).strip()
-            if value and value.lower() != "false":
+        mine: Raw = {"kind": "CanaryRollout", "metadata": own}
+        for item in (mine, *self.objects):
+            annotations = item["metadata"].get("annotations") if item is not None else None
+            value = str(annotations.get(TAKEOVER, "")).strip() if annotations else ""
+            if item is not None and value and value.lower() != "false":
                 who = annotator(item, TAKEOVER)
                 said = f" by {who}" if who is not None else ""
                 why = "" if value.lower() == "true" else f": {printable(value)[:REQUEST_LIMIT]}"
-                return f"annotation {TAKEOVER} of {kind} {name}{said}{why}"
+                return f"annotation {TAKEOVER} of {item['kind']} {item['metadata']['name']}{said}{why}"
         return ""
 
     @property
@@ -276,13 +277,13 @@ class Context:
         nobody_answers = self.widening or (self.status.rollout is not None and self.canary.ready == 0)
         return (weight == 0 or self.canary.ready > 0) and (weight == 100 or self.stable.ready > 0 or nobody_answers)
 
-    @cached_property
+    @lazy
     def evidence(self) -> EvidenceState | None:
         """What has been counted in this rollout; None before the provider's first answer."""
         rollout = self.status.rollout
         return rollout.evidence if rollout else None
 
-    @cached_property
+    @lazy
     def verdict(self) -> Verdict:
         """What the evidence says. Only a pass with a fresh answer of the provider can find for the canary."""
         problems = (*_doubts(self.snapshot.poll), *self._unready, *self._shared_workload)
@@ -307,7 +308,7 @@ class Context:
             return ()
         return (Problem("SharedWorkload", f"pods of both versions belong to {', '.join(shared)}: their requests cannot be told apart"),)
 
-    @cached_property
+    @lazy
     def analysis(self) -> Analysis:
         """The analysis at the present weight, the step's overrides applied."""
         return self.spec.analysis_at(self.status.weight)

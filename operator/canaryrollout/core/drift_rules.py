@@ -37,7 +37,7 @@ def watched(context: Context, managers: Collection[str]) -> CanaryRolloutStatus:
     if after is not None and after.manager in managers and drift.noticed(before, after):
         after = after.model_copy(update={"taken_over": after.author})
         return status.model_copy(update={"drift": after, **handled(context, resume=True)})
-    return status if after == before else status.model_copy(update={"drift": after})
+    return status if after is before or after == before else status.model_copy(update={"drift": after})
 
 
 def _unproved(context: Context) -> bool:

@@ -191,11 +191,11 @@ def passed_last(context: Context) -> bool:
 
 def _inconclusive(context: Context, policy: str) -> bool:
     step = context.status.rollout.step if context.status.rollout else None
-    if step is None or step.synced_at is None or _inconclusive_policy(context) != policy:
+    if step is None or step.synced_at is None or context.snapshot.poll is None:
         return False
-    if context.snapshot.poll is None or isinstance(context.verdict, Pass):
+    if context.snapshot.now - step.synced_at <= context.analysis.max_duration:
         return False
-    return context.snapshot.now - step.synced_at > context.analysis.max_duration
+    return _inconclusive_policy(context) == policy and not isinstance(context.verdict, Pass)
 
 
 def _inconclusive_policy(context: Context) -> str:

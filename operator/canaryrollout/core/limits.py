@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from canaryrollout.api.evidence import Baseline, ReporterBaseline
 from canaryrollout.api.spec import CanaryRolloutSpec
+from canaryrollout.core.memory import Memory
 from canaryrollout.core.snapshot import CustomMetricQuery, Reporter
 
 ALPHA = 0.01
@@ -114,6 +115,9 @@ class Limits:
         return self.source if reporter is Reporter.SOURCE else self.destination
 
 
+_Given = tuple[CanaryRolloutSpec, Baseline | None, tuple[CustomMetricQuery, ...], frozenset[str]]
+
+
 def limits_of(
     spec: CanaryRolloutSpec,
     weight: int,
@@ -121,7 +125,12 @@ def limits_of(
     custom: tuple[CustomMetricQuery, ...] = (),
     custom_unknown: frozenset[str] = frozenset(),
 ) -> Limits:
-    """The limits that the spec sets at a weight, in the light of what stable was like."""
+    """The limits that the spec sets at a weight, in the light of what stable was like. A pass asks for them several times."""
+    return _LIMITS((spec, baseline, custom, custom_unknown), (weight,))
+
+
+def _limits(given: _Given, at: tuple[int]) -> Limits:
+    (spec, baseline, custom, custom_unknown), (weight,) = given, at
     analysis = spec.analysis_at(weight)
     seen = baseline or Baseline()
     return Limits(
@@ -146,3 +155,6 @@ def limits_of(
             if view is not None and view.requests > 0.0
         ),
     )
+
+
+_LIMITS = Memory(_limits)

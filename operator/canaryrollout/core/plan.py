@@ -7,7 +7,7 @@ proxy; on the way out the routes first, and only after their proof the subsets.
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from canaryrollout.api.drift import DriftKind
@@ -18,6 +18,7 @@ from canaryrollout.core import envoy_routes
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.decision import CreateObject, MeshWrite, PatchObject
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.lazy import lazy
 from canaryrollout.core.memory import Memory
 from canaryrollout.core.snapshot import Expectation, MeshObjects, Raw
 
@@ -59,7 +60,7 @@ class MeshPlan:
     wanted: str = ""
     """Digest of the target: while it is the same, every new move undoes what somebody else did."""
 
-    @cached_property
+    @lazy
     def splits(self) -> Expectation | None:
         """To be proved once the routes are written; None where the phase writes no routes."""
         return self.expected() if self.expected is not None else None

@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from typing import Any
 
 _NOTHING: Mapping[str, Any] = {}
+_MAPPING = (dict, Mapping)
+"""What clients bring is a dict, and to ask for that first takes a tenth of the time."""
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """An object; an empty one for anything else."""
-    return value if isinstance(value, Mapping) else _NOTHING
+    return value if isinstance(value, _MAPPING) else _NOTHING
 
 
 def mappings(value: Any) -> list[Mapping[str, Any]]:
     """A list of objects, an empty one in the place of anything else."""
-    return [item if isinstance(item, Mapping) else _NOTHING for item in value] if isinstance(value, list) else []
+    return [item if isinstance(item, _MAPPING) else _NOTHING for item in value] if isinstance(value, list) else []
 
 
 def texts(value: Any) -> list[str]:

@@ -9,10 +9,12 @@ The figures were chosen with the simulator: docs/adr/0014-evidence.md.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import exp, floor, log1p
+from types import MappingProxyType
+from typing import NamedTuple
 
-from canaryrollout.api.evidence import ABSOLUTE_BETS, NO_STAKE, EvidenceState, ReporterEvidence
+from canaryrollout.api.evidence import ABSOLUTE_BETS, NO_STAKE, CustomEvidence, EvidenceState, ReporterEvidence
 
 ERRORS = 0.25
 ERRORS_RELATIVE = 0.25
@@ -45,22 +47,48 @@ _FAINT = 7.0
 _STEPS_OF_A_NAT = 1000.0
 _CASH_DIGITS = 6
 
+Gains = Mapping[str, Sequence[float]]
+"""What a slice adds to the running products (as logs), by test; a test that is not named has learned nothing."""
+_NOTHING_LEARNED: Gains = MappingProxyType({})
 
-def place(state: EvidenceState, part: float) -> EvidenceState:
-    """Place a part of the cash on all tests. To be stored, it has to be `stored`."""
+
+class Learned(NamedTuple):
+    """What the slices that end at one time add, view by view; of custom ratios by their names."""
+
+    source: Gains = _NOTHING_LEARNED
+    destination: Gains = _NOTHING_LEARNED
+    custom: Gains = _NOTHING_LEARNED
+
+
+def both(one: Gains, other: Gains) -> Gains:
+    """What two slices add together."""
+    if not one or not other:
+        return one or other
+    return {**one, **{test: [a + b for a, b in zip(one.get(test, (0.0,) * len(more)), more, strict=True)] for test, more in other.items()}}
+
+
+_NO_SLICE = Learned()
+
+
+def turn(state: EvidenceState, part: float, learned: Learned = _NO_SLICE, *, cursor: float | None = None) -> EvidenceState:
+    """One turn of the bet: a part of the cash is placed on all tests, and the running products take what was learned.
+
+    The state is as it is kept, in memory as in the status, so that a restart changes nothing: every product is rounded down to
+    thousandths of a nat, and the faint ones are given up. What is only ever lessened stays a supermartingale: the expectation
+    of the evidence against a canary within its limits is at most 1, rounding included. All is counted up to `cursor`, where that is given.
+    """
     placed = state.cash * part
-    if placed <= 0.0:
-        return state
+    cash = _rounded_down(state.cash - placed) if placed > 0.0 else state.cash
     # Custom ratios share the stake with the others, from when they are there.
     stake = placed / (1.0 + CUSTOM * sum(metric.ratio for metric in state.custom))
+    faint = max(NO_STAKE, math.log(cash * SLICE / ABSOLUTE_BETS) - _FAINT) if cash > 0.0 else NO_STAKE
     return state.model_copy(
         update={
-            "cash": _rounded_down(state.cash - placed),
-            "source": _placed(state.source, stake),
-            "destination": _placed(state.destination, stake),
-            "custom": tuple(
-                metric.model_copy(update={"logs": added(metric.logs, stake)}) if metric.ratio else metric for metric in state.custom
-            ),
+            "cash": cash,
+            "source": _turned(state.source, learned.source, stake, faint),
+            "destination": _turned(state.destination, learned.destination, stake, faint),
+            "custom": tuple(_turned_custom(metric, learned.custom.get(metric.name), stake, faint) for metric in state.custom),
+            "cursor": state.cursor if cursor is None else cursor,
         }
     )
 
@@ -75,47 +103,31 @@ def _rounded_down(cash: float) -> float:
     return float(f"{cash * (1.0 - 0.5 * 10.0 ** (1 - _CASH_DIGITS)):.{_CASH_DIGITS}g}")
 
 
-def _placed(view: ReporterEvidence, stake: float) -> ReporterEvidence:
-    return view.model_copy(update={name: added(getattr(view, name), stake) for name in TESTS})
+def _turned(view: ReporterEvidence, gains: Gains, stake: float, faint: float) -> ReporterEvidence:
+    return view.model_copy(update={name: products(getattr(view, name), gains.get(name), stake, faint) for name in TESTS})
 
 
-def added(logs: Sequence[float], stake: float) -> list[float]:
-    """Running products (as logs) with a stake divided evenly among them."""
-    each = math.log(stake / len(logs))
-    lost = each - _NOTHING
-    # The commonest computation of all: written out, without a call for each number.
-    return [each if log < lost else log + log1p(exp(each - log)) if log > each else each + log1p(exp(log - each)) for log in logs]
+def _turned_custom(metric: CustomEvidence, gains: Sequence[float] | None, stake: float, faint: float) -> CustomEvidence:
+    return metric.model_copy(update={"logs": products(metric.logs, gains, stake if metric.ratio else 0.0, faint)})
 
 
-def multiplied(logs: Sequence[float], gains: Sequence[float]) -> list[float]:
-    """Running products with what a slice adds. Where nothing is staked, nothing comes of it."""
-    return [log + gain if log > NO_STAKE else log for log, gain in zip(logs, gains, strict=True)]
-
-
-def stored(state: EvidenceState) -> EvidenceState:
-    """The state as it is kept, in memory as in the status, so that a restart changes nothing.
-
-    Every product is rounded down to thousandths of a nat, and the faint ones are given up. What is only ever lessened stays a
-    supermartingale: the expectation of the evidence against a canary within its limits is at most 1, rounding included.
+def products(logs: Sequence[float], gains: Sequence[float] | None, stake: float, faint: float) -> tuple[float, ...]:
+    """A test's running products (as logs) after a turn: a stake divided evenly among them, then the gains where anything is staked, then
+    rounded down to short numbers within the bounds of what can be stored; what is not above `faint` is nothing any more.
     """
-    faint = max(NO_STAKE, math.log(state.cash * SLICE / ABSOLUTE_BETS) - _FAINT) if state.cash > 0.0 else NO_STAKE
-    return state.model_copy(
-        update={
-            "source": _stored(state.source, faint),
-            "destination": _stored(state.destination, faint),
-            "custom": tuple(metric.model_copy(update={"logs": lessened(metric.logs, faint)}) for metric in state.custom),
-        }
-    )
-
-
-def _stored(view: ReporterEvidence, faint: float) -> ReporterEvidence:
-    return view.model_copy(update={name: lessened(getattr(view, name), faint) for name in TESTS})
-
-
-def lessened(logs: Sequence[float], faint: float) -> tuple[float, ...]:
-    """Rounded down to short numbers within the bounds of what can be stored; what is not above `faint` is nothing any more."""
-    bounded = logs if max(logs) < _MOST else [min(log, _MOST) for log in logs]
-    return tuple([floor(log * _STEPS_OF_A_NAT) / _STEPS_OF_A_NAT if log > faint else NO_STAKE for log in bounded])
+    each = math.log(stake / len(logs)) if stake > 0.0 else -math.inf
+    lost = each - _NOTHING
+    kept = []
+    # The commonest computation of all: written out, without a call for each number.
+    for log, gain in zip(logs, gains or (0.0,) * len(logs), strict=True):
+        staked = each if log < lost else log + log1p(exp(each - log)) if log > each else each + log1p(exp(log - each))
+        if staked > NO_STAKE:
+            staked += gain
+        if staked <= faint:
+            kept.append(NO_STAKE)
+        else:
+            kept.append(floor(staked * _STEPS_OF_A_NAT) / _STEPS_OF_A_NAT if staked < _MOST else _MOST)
+    return tuple(kept)
 
 
 def worth(logs: Sequence[float]) -> float:

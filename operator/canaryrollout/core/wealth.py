@@ -9,6 +9,7 @@ from canaryrollout.core import stakes
 from canaryrollout.core.evidence_formulas import rate
 from canaryrollout.core.evidence_wording import Test
 from canaryrollout.core.limits import Limits
+from canaryrollout.core.memory import Memory
 from canaryrollout.core.snapshot import Reporter
 
 REPORTERS = (Reporter.SOURCE, Reporter.DESTINATION)
@@ -34,12 +35,20 @@ def view_of(state: EvidenceState, reporter: Reporter) -> ReporterEvidence:
 
 
 def parts(state: EvidenceState, limits: Limits) -> tuple[Part, ...]:
-    """The evidence against the canary by test; with the cash they are its sum."""
+    """The evidence against the canary by test; with the cash they are its sum. Counting asks for it, and then the verdict."""
+    return _PARTS((state, limits), ())
+
+
+def _all_parts(of: tuple[EvidenceState, Limits], _: tuple[()]) -> tuple[Part, ...]:
+    state, limits = of
     found = [part for reporter in REPORTERS for part in _parts(view_of(state, reporter), reporter, limits)]
     own = [
         Part(CUSTOM + metric.name, "absolute", None, stakes.CUSTOM * stakes.worth(metric.logs)) for metric in state.custom if metric.ratio
     ]
     return (*found, *own)
+
+
+_PARTS = Memory(_all_parts)
 
 
 def _parts(view: ReporterEvidence, reporter: Reporter, limits: Limits) -> tuple[Part, ...]:

@@ -4,9 +4,9 @@ Only the shell around `decide` is simulated: when a pass runs, what the proxies 
 that could bring nothing new (questions to the control plane before the proxies follow) are left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
@@ -15,6 +15,7 @@ from canaryrollout.core import slicing
 from canaryrollout.core.context import COUNTED, PROVING, Context
 from canaryrollout.core.decision import CreateObject, Decision, PatchObject
 from canaryrollout.core.machine import MachineSettings, decide
+from canaryrollout.core.memory import Memory
 from canaryrollout.core.memory_mesh import MemoryMesh
 from canaryrollout.core.observation import limits
 from canaryrollout.core.rehearsal import Rehearsal
@@ -71,18 +72,19 @@ class Replay:
     def __init__(
         self, spec: CanaryRolloutSpec, source: Source, shell: Shell, *, start: float = EPOCH, watch: Watcher | None = None
     ) -> None:
-        stable = spec.stable_version if spec.stable_version not in (None, spec.version) else _STABLE
-        self.spec = spec.model_copy(update={"paused": False, "stable_version": stable})
+        begun = _BEGUN((spec,), (shell.machine, start))
+        self.spec = begun.spec
         self.shell = shell
         self.source = source
         self.now = self.started = start
-        self._pods = {version: _pods(spec, version) for version in (stable, spec.version)}
-        self.status, self.mesh = _adopted(self.spec, self._pods, shell.machine, start)
+        self._pods = begun.pods
+        self.status, self.mesh = begun.status, MemoryMesh(begun.objects)
         self.rolled_back_at: float | None = None
         """When weight 0 was written."""
         self.served_weight = 0
         self._watch = watch
         self._synced_from = start
+        self._unserved = True
         self._polled = self._due = float("-inf")
 
     def run(self) -> "Replay":
@@ -104,6 +106,7 @@ class Replay:
         for action in decision.actions:
             if isinstance(action, CreateObject | PatchObject):
                 self.mesh.write(action)
+                self._unserved = True
                 self._synced_from = self.now + self.shell.sync_delay
                 if self.rolled_back_at is None and self.status.phase is Phase.ROLLING_BACK:
                     self.rolled_back_at = self.now
@@ -125,8 +128,9 @@ class Replay:
         if self.now < self._synced_from <= time:
             self.source.run_to(self._synced_from)
             self.now = self._synced_from
-        if self.now >= self._synced_from:
+        if self.now >= self._synced_from and self._unserved:
             self._serve()
+            self._unserved = False
         self.source.run_to(time)
         self.now = time
 
@@ -190,7 +194,7 @@ class Replay:
 def _snapshot(
     spec: CanaryRolloutSpec,
     mesh: MemoryMesh,
-    versions: dict[str, VersionPods],
+    versions: Mapping[str, VersionPods],
     now: float,
     *,
     poll: Poll | None = None,
@@ -215,13 +219,26 @@ def _pods(spec: CanaryRolloutSpec, version: str) -> VersionPods:
     return VersionPods(total=2, ready=2, workloads=(f"{spec.service}-{version}",))
 
 
-def _adopted(
-    spec: CanaryRolloutSpec, pods: dict[str, VersionPods], settings: MachineSettings, now: float
-) -> tuple[CanaryRolloutStatus, MemoryMesh]:
-    """A stable version that serves everything, as the machine itself adopts it."""
-    resting = spec.model_copy(update={"version": spec.stable_version})
+class _Begun(NamedTuple):
+    """Where every rollout of a spec begins: a stable version serves everything, as the machine itself adopts it."""
+
+    spec: CanaryRolloutSpec
+    pods: Mapping[str, VersionPods]
+    status: CanaryRolloutStatus
+    objects: Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+def _begun(of: tuple[CanaryRolloutSpec], at: tuple[MachineSettings, float]) -> _Begun:
+    (given,), (settings, now) = of, at
+    stable = given.stable_version if given.stable_version not in (None, given.version) else _STABLE
+    spec = given.model_copy(update={"paused": False, "stable_version": stable})
+    pods = {version: _pods(spec, version) for version in (stable, spec.version)}
+    resting = spec.model_copy(update={"version": stable})
     rehearsal = Rehearsal(resting, CanaryRolloutStatus(), _snapshot(resting, MemoryMesh(), pods, now), settings)
     while rehearsal.status.phase is not Phase.STABLE:
         if rehearsal.next_move() is None:
             raise ValueError(f"the rollout could not even begin: {rehearsal.status.message}")
-    return rehearsal.status, rehearsal.mesh
+    return _Begun(spec, pods, rehearsal.status, rehearsal.mesh.objects)
+
+
+_BEGUN = Memory(_begun)

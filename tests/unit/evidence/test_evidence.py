@@ -8,7 +8,7 @@ import pytest
 from canaryrollout.core.evidence import EvidenceState, begin_step, observe
 from canaryrollout.core.limits import Limits
 from canaryrollout.core.snapshot import Counts, Poll, Problem, Reporter, Slice
-from canaryrollout.core.verdict import Fail, Pass, Wait, verdict
+from canaryrollout.core.verdict import Fail, Pass, Wait, evidence_against, verdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -269,3 +269,19 @@ def test_more_faults_never_turn_a_failure_into_a_pass(
     now = verdict(fold(polls(changed, (Reporter.SOURCE, Reporter.DESTINATION))), LIMITS, ())
     assert not (isinstance(before, Fail) and not isinstance(now, Fail))
     assert not (isinstance(now, Pass) and not isinstance(before, Pass))
+
+
+def test_two_slices_of_one_time_say_as_much_as_one_after_the_other() -> None:
+    """Providers bring one slice of a reporter for each time; were there two, neither may be forgotten."""
+    begun, first, second = started(), counts(40, errors=2), counts(20, errors=2)
+
+    def told(*polls: Poll) -> EvidenceState:
+        state = begun
+        for each in polls:
+            state = observe(state, each, LIMITS, counts_for_pass_from=0)
+        return state
+
+    together, apart = told(poll(piece(0, first), piece(0, second))), told(poll(piece(0, first)), poll(piece(5, second)))
+    assert together.destination.canary == apart.destination.canary
+    assert evidence_against(together, LIMITS) == pytest.approx(evidence_against(apart, LIMITS), rel=0.02)
+    assert evidence_against(together, LIMITS) > 2.0 * max(evidence_against(told(poll(piece(0, one))), LIMITS) for one in (first, second))

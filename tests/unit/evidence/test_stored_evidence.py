@@ -29,7 +29,7 @@ def read_back(model: Any) -> Any:
 
 @given(st.lists(LOGS, min_size=7, max_size=7), st.floats(NO_STAKE, 0.0))
 def test_what_is_stored_of_a_product_is_never_more_than_it_was(logs: list[float], faint: float) -> None:
-    kept = stakes.lessened(logs, faint)
+    kept = stakes.products(logs, None, 0.0, faint)
     assert all(short == NO_STAKE or short <= log for short, log in zip(kept, logs, strict=True))
     assert all(NO_STAKE <= short <= 1e6 for short in kept)
     assert all(short > log - 0.002 for short, log in zip(kept, logs, strict=True) if faint < log < 1e6)
@@ -37,7 +37,7 @@ def test_what_is_stored_of_a_product_is_never_more_than_it_was(logs: list[float]
 
 @given(st.floats(1e-300, 1.0), st.sampled_from((stakes.FIRST_STEP, stakes.LATER_STEP, stakes.SLICE)))
 def test_cash_and_stake_together_are_never_more_than_the_cash_was(cash: float, part: float) -> None:
-    left = stakes.place(EvidenceState(cash=cash), part).cash
+    left = stakes.turn(EvidenceState(cash=cash), part).cash
     assert 0.0 < left <= cash - cash * part
 
 
@@ -60,7 +60,7 @@ def test_a_rollout_that_is_paused_for_days_still_has_something_to_stake() -> Non
     for _ in range(3 * 24 * 720):
         seconds += SLICE
         before = state.cash
-        state = stakes.place(EvidenceState(cash=before), stakes.slice_part(seconds))
+        state = stakes.turn(EvidenceState(cash=before), stakes.slice_part(seconds))
         placed += before - state.cash
     assert state.cash > 0.001
     assert placed <= 0.4

@@ -1,13 +1,13 @@
 """What every check of preflight sees, and which objects a rollout is about."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import Routing
 from canaryrollout.core import destination_rules as dr
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.lazy import lazy
 from canaryrollout.core.snapshot import Raw, Snapshot
 
 
@@ -26,18 +26,18 @@ class Input:
         """The namespace of everything the rollout touches."""
         return self.host.namespace
 
-    @cached_property
+    @lazy
     def routing(self) -> list[Raw]:
         """The VirtualServices of the namespace that send traffic to the service, by name."""
         found = [v for v in self.snapshot.mesh.virtual_services if vs.routes_service(v, self.host)]
         return sorted(found, key=lambda v: str(v["metadata"]["name"]))
 
-    @cached_property
+    @lazy
     def claiming(self) -> list[Raw]:
         """The VirtualServices that apply to the service's own host, in the order given."""
         return [v for v in self.snapshot.mesh.virtual_services if vs.claims_host(v, self.host)]
 
-    @cached_property
+    @lazy
     def rules(self) -> list[Raw]:
         """The DestinationRules of the service."""
         return dr.for_host(self.snapshot.mesh.destination_rules, self.host)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from canaryrollout.api.spec import CanaryRolloutSpec
@@ -10,6 +9,7 @@ from canaryrollout.core import destination_rules as dr
 from canaryrollout.core import route_rule
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.lazy import lazy
 from canaryrollout.core.preflight.inputs import Input, chosen_virtual_service, rule_of, subject_of
 from canaryrollout.core.shapes import mapping, mappings, text, texts
 from canaryrollout.core.snapshot import PodSeen, Raw
@@ -104,7 +104,7 @@ class View:
         """The CanaryRollout as findings name it."""
         return f"CanaryRollout/{self.namespace}/{self.given.snapshot.name}"
 
-    @cached_property
+    @lazy
     def around(self) -> Surroundings:
         """The surroundings, empty where nobody looked."""
         return self.given.snapshot.surroundings or Surroundings()
@@ -114,12 +114,12 @@ class View:
         """The pods of the Service."""
         return self.given.snapshot.pods or ()
 
-    @cached_property
+    @lazy
     def virtual_service(self) -> Raw | None:
         """The one in use."""
         return chosen_virtual_service(self.given)
 
-    @cached_property
+    @lazy
     def rule(self) -> Raw | None:
         """The DestinationRule in use."""
         return rule_of(self.given)
@@ -129,7 +129,7 @@ class View:
         """The DestinationRule as findings name it, whether it exists or not."""
         return subject_of(self.rule) if self.rule is not None else f"DestinationRule/{self.namespace}/{self.host.name}"
 
-    @cached_property
+    @lazy
     def canary_subset(self) -> str:
         """The canary's subset, by the name that it has or will have."""
         routing = self.given.recorded
@@ -138,13 +138,13 @@ class View:
         found = dr.find_subset(self.rule, self.spec.version_label, self.spec.version)
         return str(found["name"]) if found is not None else dr.subset_name(self.spec.version)
 
-    @cached_property
+    @lazy
     def own_subsets(self) -> frozenset[str]:
         """Those of stable and the canary: the operator brings them itself, and looks after their pods itself."""
         routing = self.given.recorded
         return frozenset({self.canary_subset} | ({routing.stable_subset} if routing is not None else set()))
 
-    @cached_property
+    @lazy
     def routes(self) -> tuple[Route, ...]:
         """The routes of the VirtualService in use that send traffic to the service."""
         if self.virtual_service is None:
@@ -165,29 +165,29 @@ class View:
         records = routing.routes or route_rule.moving_routes(service, self.host, stable, self.canary_subset, wanted)
         return frozenset(record.key for record in records)
 
-    @cached_property
+    @lazy
     def moving(self) -> tuple[Route, ...]:
         """Those that a rollout moves."""
         return tuple(route for route in self.routes if route.moving)
 
-    @cached_property
+    @lazy
     def every_route(self) -> tuple[Route, ...]:
         """Routes to the service in all VirtualServices of its namespace, those of the one in use first."""
         others = (item for item in self.given.snapshot.mesh.virtual_services if item is not self.virtual_service)
         return (*self.routes, *(route for item in others for route in routes_of(item, self.host)))
 
-    @cached_property
+    @lazy
     def foreign_routes(self) -> tuple[Route, ...]:
         """Routes to the service in VirtualServices of other namespaces."""
         return tuple(route for item in self.around.virtual_services for route in routes_of(item, self.host))
 
-    @cached_property
+    @lazy
     def bound_gateways(self) -> tuple[Raw, ...]:
         """The Gateways of the VirtualService, as far as they exist and may be read."""
         wanted = set(bound_to(self.virtual_service)) if self.virtual_service is not None else set()
         return tuple(gateway for gateway in self.around.gateways if key_of(gateway) in wanted)
 
-    @cached_property
+    @lazy
     def policies(self) -> tuple[Policy, ...]:
         """The trafficPolicies of the service, of its own two subsets, and of the canary on trial; what holds more wins and comes later."""
         spec = mapping(mapping(self.rule).get("spec"))
