@@ -1,5 +1,6 @@
 """What a real Prometheus cannot tell, and what cannot be made of names: problems, failures, restarts, lost data."""
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +9,7 @@ import pytest
 from canaryrollout.core.snapshot import Counts, Poll, PollFailure
 from canaryrollout.metrics.endpoint import PrometheusEndpoint
 from canaryrollout.metrics.prometheus import PrometheusClient
-from prometheus_bookinfo import Bookinfo, bookinfo
+from prometheus_bookinfo import SAMPLING, Bookinfo, bookinfo
 from prometheus_server import PrometheusServer, running_prometheus
 
 
@@ -154,4 +155,55 @@ async def test_a_prometheus_that_lost_its_data_is_noticed_and_nothing_counts_twi
     await reviews.scraped(1103)
     await reviews.poll()
     assert reviews.canary().errors == 3
+    await client.close()
+
+
+async def test_after_a_loss_of_data_nothing_counts_twice_whenever_each_proxy_is_scraped(own: PrometheusServer) -> None:
+    """The canary may be scraped for the first time when stable has been for a while, or before it: neither is new."""
+    client = PrometheusClient(PrometheusEndpoint(url=own.url, timeout=5))
+    reviews = bookinfo(own, client)
+    stable, canary, early = reviews.pod("v1-a"), reviews.pod("v2-a"), reviews.pod("v2-b")
+    reviews.answered(stable, "v1", 1000)
+    reviews.answered(canary, "v2", 100, 500)
+    reviews.answered(early, "v2", 40, 500)
+    own.add(stable, canary, early)
+    await reviews.scraped(1140)
+    await reviews.poll()
+    assert reviews.cursor is not None
+    reviews.question = replace(reviews.question, known_since=reviews.cursor - 600.0)
+    own.stop()
+    own.remove(stable)
+    own.remove(canary)
+    own.start("empty")
+    for pod, seen in ((None, 40), (stable, 1040), (canary, 1140)):
+        if pod is not None:
+            own.add(pod)
+        await reviews.scraped(seen)
+        await reviews.poll()
+        assert "HistoryLost" in reviews.problems()
+    reviews.answered(canary, "v2", 103, 500)
+    await reviews.scraped(1143)
+    await reviews.poll()
+    assert (reviews.canary().errors, reviews.stable().total) == (3, 0)
+    await client.close()
+
+
+async def test_what_is_new_long_after_a_loss_of_data_counts_from_its_first_request(own: PrometheusServer) -> None:
+    client = PrometheusClient(PrometheusEndpoint(url=own.url, timeout=5))
+    reviews = bookinfo(own, client)
+    stable, canary = reviews.pod("v1-a"), reviews.pod("v2-a")
+    reviews.answered(stable, "v1", 1000)
+    own.add(stable)
+    await reviews.scraped(1000)
+    await reviews.poll()
+    assert reviews.cursor is not None
+    reviews.question = replace(reviews.question, known_since=reviews.cursor - 600.0)
+    await asyncio.sleep(SAMPLING.oldest(None) + SAMPLING.slice_length)
+    reviews.answered(canary, "v2", 7, 500)
+    reviews.answered(stable, "v1", 60, 404)  # more than half of what stable shows in that slice, and as new as the canary
+    own.add(canary)
+    await reviews.scraped(1067)
+    await reviews.poll()
+    assert "HistoryLost" not in reviews.problems()
+    assert (reviews.canary().errors, reviews.stable().total) == (7, 60)
     await client.close()

@@ -4,6 +4,7 @@ import copy
 from functools import partial
 from typing import Any
 
+from canaryrollout.api.evidence import Baseline
 from canaryrollout.controller.effects import Effects
 from canaryrollout.controller.observe import Observer
 from canaryrollout.controller.reconciler import Key, Reconciler
@@ -31,6 +32,8 @@ class Mesh:
         """Requests a second to each version."""
         self.errors = 0.0
         """Share of the canary's requests that fail."""
+        self.baseline: Baseline | None = None
+        """What a rollout is told when it begins."""
         self.now = 1_700_000_000.0
 
     async def prove(self, expectation: Expectation, workloads: frozenset[str]) -> SyncReport:
@@ -42,7 +45,7 @@ class Mesh:
         self.now += 1
         requests = self.rps * (self.now - cursor) if cursor is not None else 0.0
         if not requests:
-            return Poll(self.now)
+            return Poll(self.now, baseline=self.baseline if cursor is None else None)
         canary, stable = Counts(requests, round(requests * self.errors), timed=requests), Counts(requests, timed=requests)
         slices = tuple(Slice(cursor or 0.0, self.now, reporter, canary, stable) for reporter in Reporter)
         custom = tuple(CustomSlice(query.name, cursor or 0.0, self.now, bad=canary.errors, total=requests) for query in question.metrics)

@@ -5,6 +5,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from canaryrollout.api.evidence import Baseline, ReporterBaseline
 from canaryrollout.controller import observe, workqueue
 from canaryrollout.controller.cluster import FINALIZER
 from canaryrollout.controller.observe import GAP_SECONDS
@@ -13,6 +14,7 @@ from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.snapshot import ProxyState
 from canaryrollout.kube.errors import ApiError, Forbidden, Invalid, Unavailable
 from canaryrollout.kube.resources import CANARYROLLOUTS, DESTINATIONRULES, PODS, VIRTUALSERVICES
+from canaryrollout.metrics.baseline import SLICE_MS
 from canaryrollout.settings import PrometheusSettings
 from memory_api import NAMESPACE, pod
 from reconciling import Operator, analysing, condition, rolling_out, stable
@@ -209,3 +211,18 @@ async def test_a_custom_metric_without_its_template_holds_the_step_and_keeps_no_
 def test_a_look_is_not_forgotten_between_two_tries_of_a_failing_pass() -> None:
     """Else no sync.timeout would ever end: each look would begin to watch anew."""
     assert workqueue.LAST_RETRY_SECONDS + 2 * PrometheusSettings(url="http://prometheus").timeout < observe.GAP_SECONDS
+
+
+async def test_the_provider_is_told_since_when_stable_is_known() -> None:
+    """So that it can tell what is new from what Prometheus has forgotten."""
+    operator = await stable()
+    seen = ReporterBaseline(requests=1000.0)
+    operator.mesh.baseline = Baseline(seconds=600.0, scrape_interval=15.0, destination=seen, source=ReporterBaseline())
+    operator.api.put(PODS, pod("reviews-v2-a", "v2"))
+    operator.edit(version="v2")
+    while operator.phase != "Analysing":
+        await operator.polls(1)
+    await operator.polls(1)
+    assert operator.mesh.questions[0].known_since is None
+    last = operator.mesh.questions[-1]
+    assert last.known_since == operator.raw["status"]["rollout"]["evidence"]["weightSince"] - 600.0 + SLICE_MS / 1000.0

@@ -20,6 +20,7 @@ from canaryrollout.core.snapshot import Poll, PollFailure, Problem, Raw, Snapsho
 from canaryrollout.core.standing import Standing, asked, asking, stand
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.mesh.router import SyncProver
+from canaryrollout.metrics.baseline import known_since
 from canaryrollout.metrics.provider import MetricsProvider, Question
 
 GAP_SECONDS = 60.0
@@ -160,6 +161,7 @@ class Observer:
             canary_pods=context.canary.ready,
             edges=rollout.baseline.edges if rollout.baseline is not None else (),
             scrape_interval=rollout.baseline.scrape_interval if rollout.baseline is not None else None,
+            known_since=known_since(rollout.baseline, evidence.weight_since if evidence is not None else None),
             boundary=rollout.step.observed_from if rollout.step is not None and context.status.phase is Phase.ANALYSING else None,
             canary_version=rollout.version,
             stable_version=rollout.stable,

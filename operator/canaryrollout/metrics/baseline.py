@@ -62,6 +62,16 @@ def read(question: Question, end: int, answers: Answers) -> Baseline:
     )
 
 
+def known_since(baseline: Baseline | None, weight_since: float | None) -> float | None:
+    """Prometheus time since which stable's requests have certainly been known; None: that cannot be told.
+
+    The baseline was read before the canary's first weight, and the first of its slices may have been empty but for its end.
+    """
+    if baseline is None or weight_since is None:
+        return None
+    return weight_since - max(0.0, baseline.seconds - SLICE_MS / 1000.0)
+
+
 def burst(counted: Sequence[tuple[float, float]]) -> float:
     """Pearson's chi squared per degree of freedom of (requests, bad ones): 1 for independent requests, about the clumps' size else."""
     busy = [(requests, bad) for requests, bad in counted if requests >= _LEAST_REQUESTS and bad <= _OUTAGE * requests]

@@ -1,11 +1,12 @@
 """Counts requests by Istio's standard metrics in Prometheus."""
 
 import asyncio
+import math
 from dataclasses import dataclass
 
 from canaryrollout.api.evidence import Baseline
 from canaryrollout.core import slicing
-from canaryrollout.core.snapshot import Poll, PollFailure, Problem
+from canaryrollout.core.snapshot import Poll, PollFailure, Problem, Reporter
 from canaryrollout.metrics import baseline, errors, queries, slices
 from canaryrollout.metrics.answers import Sample
 from canaryrollout.metrics.clock import PrometheusClock
@@ -40,7 +41,8 @@ class Sampling:
 
 
 class IstioPrometheus:
-    """A metrics.provider.MetricsProvider: three queries a poll, more for custom metrics, and one a minute for the time.
+    """A metrics.provider.MetricsProvider: three queries a poll, one more where series are new, and one a minute for the time; more for
+    custom metrics.
 
     Slices end on the grid cursor + i x slice length. A counter's growth since its last sample before a slice belongs to the
     slice that holds the sample, so that nothing is lost or counted twice however late, often or seldom it is polled.
@@ -55,7 +57,7 @@ class IstioPrometheus:
         """How often the history of a service could not be got, by namespace and service."""
 
     async def poll(self, question: Question, cursor: float | None) -> Poll | PollFailure:
-        """See MetricsProvider. Takes at most twice the endpoint's time-out: once for the time, once for the rest."""
+        """See MetricsProvider. The time, the counts and what follows from them take at most the endpoint's time-out each."""
         if not question.canary_workloads and not question.stable_workloads:
             return PollFailure(Problem("NoWorkloads", "the service has no pods whose requests could be counted"))
         try:
@@ -131,8 +133,26 @@ class IstioPrometheus:
             own = await custom
         finally:
             custom.cancel()
-        counted, problems = slices.read_slices(question, length, requests, durations)
+        history = await self._history(question, ends, slices.newborn((*requests, *durations)))
+        counted, problems = slices.read_slices(question, length, requests, durations, history)
         return Poll(ends[-1] / 1000.0, counted, (*problems, *own.problems), custom=own.slices)
+
+    async def _history(self, question: Question, ends: range, newborn: frozenset[tuple[int, Reporter]]) -> slices.History:
+        """Whether there was a past where series were born.
+
+        Nothing is said where stable is too young for one, or only the other reporter has one: this one's proxies may be new.
+        """
+        settle = round(self._sampling.oldest(question.scrape_interval) * 1000.0)
+        interval = round((question.scrape_interval or self._sampling.scrape_interval) * 1000.0)
+        since = math.inf if question.known_since is None else question.known_since * 1000.0 + ends.step + settle
+        doubtful = {(end, reporter) for end, reporter in newborn if end >= since}
+        query = queries.known_before(question, ends.step, settle, interval)
+        if not doubtful or query is None:
+            return {}
+        (samples,) = await self._evaluate((query, ends))
+        known = {(sample.time, sample.labels.get("reporter")) for sample in samples}
+        some = {time for time, _ in known}
+        return {(end, of): (end, of.value) in known for end, of in doubtful if (end, of.value) in known or end not in some}
 
     async def _evaluate(self, *asked: tuple[str, range], deadline: float | None = None) -> list[tuple[Sample, ...]]:
         """The answers to all, at once. Raises PrometheusError where one fails, or is not there by the deadline (loop time)."""

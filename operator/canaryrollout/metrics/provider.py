@@ -22,6 +22,8 @@ class Question:
     """Edges of the duration histogram in milliseconds, as the baseline found them; empty: Istio's default edges."""
     scrape_interval: float | None = None
     """Seconds, as the baseline measured it; None: as the settings say."""
+    known_since: float | None = None
+    """Prometheus time since which Prometheus has certainly known stable's requests; None: that is not known."""
     boundary: float | None = None
     """Prometheus time at which a slice has to end and the grid begins anew: from it on, requests count towards passing."""
     canary_version: str = ""

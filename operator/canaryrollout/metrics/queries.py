@@ -21,6 +21,7 @@ UNKNOWN = "unknown"
 """What Istio writes for a workload that it does not know."""
 
 _LOOKBACK = "15m"
+_LOOKBACK_MS = 900_000
 _GRACE_MS = 15_000
 OUTCOME = ("reporter", "destination_workload", "response_code", "grpc_response_status")
 _CALLED = ("destination_service", "source_workload_namespace", "response_flags")
@@ -61,6 +62,20 @@ def scrape_interval(question: Question) -> str:
     stable = _series(REQUESTS, (*_served(question)[:2], _workloads(question.stable_workloads)))
     medians = [f"quantile(0.5,{seconds}/(count_over_time({stable}[{seconds}s]) and ({stable} offset {seconds}s)))" for seconds in (300, 60)]
     return " or ".join(medians)
+
+
+def known_before(question: Question, length: int, settle: int, interval: int) -> str | None:
+    """Who, by reporter, had reported the service's requests long before the slice of `length` that ends where this is evaluated; None
+    where no look-back is long enough to tell. All in milliseconds.
+
+    Where nobody had, a series that is born in the slice may be an old one: Prometheus lost its data, or has had no samples for longer
+    than the look-back. All proxies are scraped again within an `interval` of the first; `settle`, of more than two, is "long before".
+    The window is shorter than the look-back of `growth` by as much as one proxy may be scraped earlier than another.
+    """
+    window = _LOOKBACK_MS - settle - interval
+    if window <= 0:
+        return None
+    return f"count by(reporter)(last_over_time({_series(REQUESTS, _served(question))}[{window}ms] offset {length + settle}ms))"
 
 
 def _served(question: Question) -> tuple[str, ...]:

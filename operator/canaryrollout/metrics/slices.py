@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from canaryrollout.core.snapshot import Counts, Problem, Reporter, Slice
@@ -19,6 +19,9 @@ _NO_POD = frozenset({"UH", "UO", "UF", "NC", "NR", "DF"})
 
 _CLIENT_GONE = "0"
 """The response code of a request whose client gave up before there was one."""
+
+_BORN = "born"
+"""See queries.growth."""
 
 _HISTORY_LOST = 50.0
 """Below so many requests in series new to Prometheus, new series are just that: a new caller, a first 404."""
@@ -59,22 +62,42 @@ class _Piece:
     canary: _Version = field(default_factory=_Version)
     stable: _Version = field(default_factory=_Version)
     unattributed: float = 0.0
+    forgotten: float = 0.0
+    """What series that Prometheus may have known before have counted."""
 
     @property
-    def lost_history(self) -> bool:
-        """Prometheus has forgotten its past: everything would count a second time."""
+    def seems_lost(self) -> bool:
+        """Whether Prometheus seems to have forgotten its past: everything would count a second time."""
         return self.stable.born >= _HISTORY_LOST and self.stable.born > self.stable.total / 2.0
 
 
+History = Mapping[tuple[int, Reporter], bool]
+"""Whether a reporter was known long before the slice that ends at a time (milliseconds): what is new then is new indeed."""
+
+
+def newborn(samples: Iterable[Sample]) -> frozenset[tuple[int, Reporter]]:
+    """The slices in which series were born that have counted something, by their ends. Raises PrometheusError."""
+    return frozenset((sample.time, _reporter(sample)) for sample in samples if _BORN in sample.labels and sample.value > 0.0)
+
+
 def read_slices(
-    question: Question, length: int, requests: Iterable[Sample], durations: Iterable[Sample]
+    question: Question, length: int, requests: Iterable[Sample], durations: Iterable[Sample], history: History | None = None
 ) -> tuple[tuple[Slice, ...], tuple[Problem, ...]]:
-    """The slices of `length` milliseconds that the samples' times end, one per reporter that has any. Raises PrometheusError."""
+    """The slices of `length` milliseconds that the samples' times end, one per reporter that has any. Raises PrometheusError.
+
+    Series that are born where `history` says that nothing was known before are left out. Where it says nothing, a slice is left out in
+    which most of stable is new.
+    """
+    known = history or {}
     pieces: dict[tuple[int, Reporter], _Piece] = defaultdict(_Piece)
-    for sample in requests:
-        _count_request(question, sample, pieces[sample.time, _reporter(sample)])
-    for sample in durations:
-        _count_duration(question, sample, pieces[sample.time, _reporter(sample)])
+    for read, samples in ((_count_request, requests), (_count_duration, durations)):
+        for sample in samples:
+            at = sample.time, _reporter(sample)
+            if _BORN in sample.labels and not known.get(at, True):
+                pieces[at].forgotten += sample.value
+            else:
+                read(question, sample, pieces[at])
+    lost = {at for at, piece in pieces.items() if at not in known and piece.seems_lost}
     around = enclosing(question.latency_threshold, question.edges)
     kept = tuple(
         Slice(
@@ -86,9 +109,10 @@ def read_slices(
             unattributed_errors=piece.unattributed,
         )
         for (end, reporter), piece in sorted(pieces.items(), key=lambda item: item[0])
-        if not piece.lost_history
+        if (end, reporter) not in lost
     )
-    return kept, (*_history_problems(pieces.values()), *_latency_problems(question, pieces.values()))
+    problems = _history_problems(bool(lost) or any(piece.forgotten > 0.0 for piece in pieces.values()))
+    return kept, (*problems, *_latency_problems(question, pieces.values()))
 
 
 def read_freshness(question: Question, time: int, samples: Sequence[Sample], oldest: float) -> tuple[Problem, ...]:
@@ -123,10 +147,9 @@ def _pods_not_scraped(question: Question, scraped: int) -> list[Problem]:
     return [Problem("PodNotScraped", f"{said}: the others are not scraped, or have had no request yet")]
 
 
-def _history_problems(pieces: Iterable[_Piece]) -> list[Problem]:
-    if not any(piece.lost_history for piece in pieces):
-        return []
-    return [Problem("HistoryLost", "most series are new to Prometheus at once, as after a loss of its data: they are not counted")]
+def _history_problems(lost: bool) -> list[Problem]:
+    said = "series are new to Prometheus that may be old ones, as after a loss of its data: what they show first is not counted"
+    return [Problem("HistoryLost", said)] if lost else []
 
 
 def _latency_problems(question: Question, pieces: Iterable[_Piece]) -> list[Problem]:
@@ -151,7 +174,7 @@ def _count_request(question: Question, sample: Sample, piece: _Piece) -> None:
         version.errors += sample.value
     elif code == _CLIENT_GONE:
         version.aborted += sample.value
-    version.born += sample.value if "born" in sample.labels else 0.0
+    version.born += sample.value if _BORN in sample.labels else 0.0
 
 
 def _count_duration(question: Question, sample: Sample, piece: _Piece) -> None:

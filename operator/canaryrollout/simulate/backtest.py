@@ -139,8 +139,8 @@ class History:
             _joined(queries.DURATIONS, buckets, ("reporter", "destination_workload", "le"), ends.step),
         )
         answers = [await self._client.evaluate(query, ends) for query in asked]
-        own = [[sample for sample in samples if sample.labels.get("destination_workload") in names] for samples in answers]
-        return slices.read_slices(question, ends.step, *own)[0]
+        requests, durations = ([sample for sample in samples if sample.labels.get("destination_workload") in names] for samples in answers)
+        return slices.read_slices(question, ends.step, requests, durations)[0]
 
 
 def _verdict(deployment: Deployment, begun: float, past: Past, source: HistorySource, replay: Replay) -> Verdict:

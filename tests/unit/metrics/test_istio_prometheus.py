@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from canaryrollout.core.snapshot import Poll, PollFailure
@@ -40,6 +41,45 @@ async def test_a_poll_takes_three_queries_and_the_clock_is_kept(provider: tuple[
     assert NOW <= first.now < NOW + 5
     counting = [request for request in server.requests if "offset" in request.form["query"][0]]
     assert {request.form["time"][0] for request in counting} == {f"{NOW - 2:.3f}"}
+
+
+@pytest.mark.parametrize(
+    ("known_since", "past", "counted"),
+    [
+        (0.0, ("destination", "source"), 9),
+        (0.0, ("source",), 9),  # new pods, or ones that are scraped again: too few to tell
+        (0.0, (), None),
+        (NOW - 20, None, 9),
+        (None, None, 9),
+    ],
+)
+async def test_one_more_query_is_asked_where_series_are_new_that_should_have_a_past(
+    known_since: float | None, past: tuple[str, ...] | None, counted: int | None
+) -> None:
+    labels = {"reporter": "destination", "destination_workload": "reviews-v2", "response_code": "500", "born": "true"}
+    new = ok([{"metric": labels, "value": [NOW - 2, "9"]}])
+    history = () if past is None else (ok([{"metric": {"reporter": reporter}, "value": [NOW - 2, "3"]} for reporter in past]),)
+    with serving(the_time(), new, ok([]), *history, ok([])) as server:
+        client = PrometheusClient(PrometheusEndpoint(url=server.url, timeout=10, concurrency=1))
+        result = await IstioPrometheus(client, Sampling()).poll(replace(QUESTION, known_since=known_since, scrape_interval=15.0), NOW - 7)
+        await client.close()
+    assert isinstance(result, Poll)
+    assert len(server.requests) == 4 + len(history)
+    assert [piece.canary.errors for piece in result.slices if piece.canary.total] == ([counted] if counted else [])
+    assert ("HistoryLost" in [problem.reason for problem in result.problems]) is (past == ())
+
+
+async def test_where_only_the_other_reporter_has_a_past_a_slice_is_left_out_in_which_most_of_stable_is_new() -> None:
+    """As where callers have not been scraped for longer than the look-back."""
+    labels = {"reporter": "source", "destination_workload": "reviews-v1", "response_code": "200", "born": "true"}
+    new = ok([{"metric": labels, "value": [NOW - 2, "900"]}])
+    with serving(the_time(), new, ok([]), ok([{"metric": {"reporter": "destination"}, "value": [NOW - 2, "3"]}]), ok([])) as server:
+        client = PrometheusClient(PrometheusEndpoint(url=server.url, timeout=10, concurrency=1))
+        result = await IstioPrometheus(client, Sampling()).poll(replace(QUESTION, known_since=0.0, scrape_interval=15.0), NOW - 7)
+        await client.close()
+    assert isinstance(result, Poll)
+    assert result.slices == ()
+    assert "HistoryLost" in [problem.reason for problem in result.problems]
 
 
 async def test_a_poll_before_the_next_slice_is_complete_asks_only_how_fresh_the_data_is(

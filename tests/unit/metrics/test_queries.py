@@ -1,11 +1,15 @@
 """The text of the queries: matchers, escapes and edges."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from canaryrollout.metrics import queries
 from canaryrollout.metrics.provider import Question
+from hypothesis import given
+from hypothesis import strategies as st
 
 QUESTION = Question("bookinfo", "reviews", ("reviews-v2",), ("reviews-v1",), latency_threshold=0.5, canary_pods=2)
 
@@ -60,3 +64,47 @@ def test_the_services_host_is_known_in_every_form(host: str) -> None:
 )
 def test_other_hosts_are_not_taken_for_the_services(host: str) -> None:
     assert not re.fullmatch(queries.host_pattern(QUESTION), host)
+
+
+def window(query: str) -> tuple[int, int]:
+    """The range and the offset of the last selector, in milliseconds."""
+    found = re.findall(r"\[(\d+)ms\] offset (\d+)ms", query)[-1]
+    return int(found[0]), int(found[1])
+
+
+def seen(samples: Iterable[int], end: int, span: int, offset: int) -> bool:
+    """As PromQL: a range is (end - offset - span, end - offset]."""
+    return any(end - offset - span < sample <= end - offset for sample in samples)
+
+
+PHASES = (0.0, 0.3, 0.9, 0.999)
+"""When a proxy is scraped, in intervals."""
+
+
+@pytest.mark.parametrize("interval", [1_000, 15_000, 30_000, 60_000])
+@pytest.mark.parametrize(("phase", "other_phase"), list(product(PHASES, PHASES)))
+def test_what_is_old_is_never_taken_for_new_after_however_long_a_gap(interval: int, phase: float, other_phase: float) -> None:
+    """Two proxies are scraped at their own moments, but for a gap: where one looks born, the other must not vouch for it."""
+    length, settle, lookback, grace = 5_000, 2 * interval + 5_000, 900_000, 15_000
+    span, offset = window(queries.known_before(QUESTION, length, settle, interval) or "")
+    births = 0
+    for away in (*range(lookback - 3 * interval, lookback + 3 * interval, interval // 7), 2 * lookback):
+        one, other = ([round(i * interval + p * interval) + (away if i >= 0 else 0) for i in range(-9, 9)] for p in (phase, other_phase))
+        first = one[9]
+        for end in range(first, first + length + grace, 500):  # the slices that may be the sample's
+            if seen(one, end, length + grace, 0) and not seen(one, end, lookback, length):
+                births += 1
+                assert not seen((*one, *other), end, span, offset), (away, end)
+    assert births > 100
+
+
+@given(interval=st.integers(1_000, 60_000), known=st.integers(0, 3_600_000))
+def test_what_is_new_beside_what_has_long_been_known_is_believed(interval: int, known: int) -> None:
+    length, settle = 5_000, 2 * interval + 5_000
+    span, offset = window(queries.known_before(QUESTION, length, settle, interval) or "")
+    end = length + settle + known
+    assert seen(range(0, end, interval), end, span, offset)
+
+
+def test_scrapes_that_are_as_rare_as_the_look_back_tell_nothing() -> None:
+    assert queries.known_before(QUESTION, 5_000, 605_000, 300_000) is None

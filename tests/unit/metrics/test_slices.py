@@ -112,6 +112,29 @@ def test_a_slice_in_which_stable_is_all_new_is_left_out() -> None:
     assert "HistoryLost" in reasons(problems)
 
 
+def test_of_what_is_new_without_a_past_only_the_growth_of_the_rest_counts() -> None:
+    samples = [
+        outcome(500, "reviews-v1"),
+        outcome(80, code="500", born="true"),
+        outcome(2, code="500"),
+        outcome(3, reporter="source", born="true"),
+    ]
+    durations = [bucket(80, "+Inf", born="true"), bucket(2, "+Inf"), bucket(2, "500")]
+    history = {(samples[0].time, Reporter.DESTINATION): False, (samples[0].time, Reporter.SOURCE): True}
+    slices, problems = read_slices(QUESTION, 5000, samples, durations, history)
+    by = {piece.reporter: piece for piece in slices}
+    canary = by[Reporter.DESTINATION].canary
+    assert (canary.total, canary.errors, canary.timed, by[Reporter.DESTINATION].stable.total) == (2, 2, 2, 500)
+    assert by[Reporter.SOURCE].canary.total == 3
+    assert "HistoryLost" in reasons(problems)
+
+
+def test_what_is_new_beside_a_past_counts_even_where_it_is_most_of_stable() -> None:
+    sample = outcome(500, "reviews-v1", born="true")
+    slices, problems = read_slices(QUESTION, 5000, [sample], [], {(sample.time, Reporter.DESTINATION): True})
+    assert (slices[0].stable.total, problems) == (500, ())
+
+
 @pytest.mark.parametrize("born", [(49, 0), (400, 401)])
 def test_new_series_beside_known_ones_are_counted(born: tuple[float, float]) -> None:
     new, known = born
