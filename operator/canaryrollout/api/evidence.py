@@ -14,6 +14,9 @@ from canaryrollout.api.model import StatusModel as Model
 NO_STAKE = -99.0
 """ln of a running product on which nothing is staked yet; e^-99 is nothing beside any stake."""
 
+NO_COMPARISON = 1e6
+"""Stands for no limit at all on the multiple of stable's share, which JSON has no number for."""
+
 Log = Annotated[float, Field(ge=NO_STAKE, le=1e6)]
 ABSOLUTE_BETS = 7
 RELATIVE_BETS = 7
@@ -160,6 +163,10 @@ class EvidenceState(StatusModel):
     weight_since: float | None = Field(default=None, description="Prometheus time from which the canary has had weight.")
     cash: Annotated[float, Field(ge=0.0, le=1.0)] = Field(default=1.0, description="The part of the stake that is not placed yet.")
     latency: float | None = Field(default=None, description="Seconds; the threshold by which slow requests were counted.")
+    max_error_rate: float | None = Field(default=None, description="The limit that the evidence was bet against.")
+    max_increase: Annotated[float, Field(ge=0.0, le=NO_COMPARISON)] | None = Field(
+        default=None, description="The multiple of stable's share that it was bet against; 1,000,000 where stable is not compared with."
+    )
     source: ReporterEvidence = ReporterEvidence()
     destination: ReporterEvidence = ReporterEvidence()
     custom: Annotated[tuple[CustomEvidence, ...], Field(max_length=8)] = ()

@@ -9,14 +9,14 @@ a step's weights were proved. Everything here is pure: the same slices give the 
 """
 
 import math
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable
 
-from canaryrollout.api.evidence import CustomEvidence, EvidenceState, ReporterEvidence, Tally, Trouble
+from canaryrollout.api.evidence import CustomEvidence, EvidenceState, ReporterEvidence, Tally
 from canaryrollout.core import counting, stakes, tallies
+from canaryrollout.core.changed_limits import under
 from canaryrollout.core.limits import Limits
-from canaryrollout.core.snapshot import CustomMetricQuery, CustomSlice, Poll, Reporter, Slice
+from canaryrollout.core.snapshot import CustomSlice, Poll, Reporter, Slice
 from canaryrollout.core.stakes import Gains, Learned
 from canaryrollout.core.wealth import REPORTERS, evidence_against, out_of_bounds, view_of
 
@@ -93,7 +93,7 @@ def observe(
     pieces = [piece for piece in every if piece.end > cursor]
     if any(piece.start < cursor for piece in pieces):
         return state
-    state = _know_metrics(_same_latency(state, limits.latency), limits)
+    state = under(state, limits)
     times: dict[float, list[Slice | CustomSlice]] = defaultdict(list)
     for piece in pieces:
         times[piece.end].append(piece)
@@ -112,35 +112,6 @@ def observe(
 
 def _breached(state: EvidenceState, limits: Limits) -> bool:
     return evidence_against(state, limits) >= limits.fail_line or out_of_bounds(state, limits) is not None
-
-
-def _same_latency(state: EvidenceState, latency: float) -> EvidenceState:
-    """Requests counted by another threshold cannot speak for this one."""
-    if state.latency == latency:
-        return state
-    update: dict[str, object] = {"latency": latency}
-    if state.latency is not None:
-        update |= {"source": _without_latency(state.source), "destination": _without_latency(state.destination)}
-    return state.model_copy(update=update)
-
-
-def _without_latency(view: ReporterEvidence) -> ReporterEvidence:
-    none = {"timed": 0.0, "slow": 0.0, "not_fast": 0.0}
-    tallies = {name: getattr(view, name).model_copy(update=none) for name in ("canary", "stable", "passed", "passing")}
-    return view.model_copy(update={**tallies, "latency_trouble": Trouble()})
-
-
-def _know_metrics(state: EvidenceState, limits: Limits) -> EvidenceState:
-    """Custom metrics come and go with the spec; a new or changed one begins anew, and has to wait for the next stake."""
-    known = {metric.digest: metric for metric in state.custom}
-    fresh = (CustomEvidence(name=m.name, digest=_digest(m), ratio=not m.value) for m in limits.custom)
-    kept = (metric for metric in state.custom if metric.name in limits.custom_unknown)
-    custom = (*(known.get(metric.digest, metric) for metric in fresh), *kept)
-    return state if custom == state.custom else state.model_copy(update={"custom": custom})
-
-
-def _digest(metric: CustomMetricQuery) -> str:
-    return f"{zlib.crc32(repr(metric).encode()):08x}"
 
 
 def _counted(

@@ -9,7 +9,7 @@ The figures were chosen with the simulator: docs/adr/0014-evidence.md.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import exp, floor, log1p
 from types import MappingProxyType
 from typing import NamedTuple
@@ -91,6 +91,18 @@ def turn(state: EvidenceState, part: float, learned: Learned = _NO_SLICE, *, cur
             "cursor": state.cursor if cursor is None else cursor,
         }
     )
+
+
+def begun_anew(view: ReporterEvidence, tests: Collection[str], placed: float) -> ReporterEvidence:
+    """The view with each running product of these tests at most at its part of what has been `placed`, as if nothing had been learned."""
+    if not tests or placed <= 0.0:
+        return view
+    return view.model_copy(update={test: _at_most(getattr(view, test), placed) for test in tests})
+
+
+def _at_most(logs: Sequence[float], placed: float) -> tuple[float, ...]:
+    most = max(NO_STAKE, floor(math.log(placed / len(logs)) * _STEPS_OF_A_NAT) / _STEPS_OF_A_NAT)
+    return tuple(min(log, most) for log in logs)
 
 
 def slice_part(seconds: float) -> float:

@@ -171,9 +171,9 @@ def test_a_slice_that_straddles_the_cursor_changes_nothing() -> None:
     assert observe(state, straddling, LIMITS, counts_for_pass_from=0) == state
 
 
-def test_an_empty_poll_moves_the_cursor_and_nothing_else() -> None:
+def test_an_empty_poll_moves_the_cursor_and_learns_nothing_but_the_limits() -> None:
     state = observe(EvidenceState(), Poll(time=77.5), LIMITS, counts_for_pass_from=None)
-    assert state == EvidenceState(cursor=77.5, latency=0.5)
+    assert state == EvidenceState(cursor=77.5, latency=0.5, max_error_rate=0.01, max_increase=2.0)
 
 
 def test_a_poll_from_the_past_never_moves_the_cursor_back() -> None:
