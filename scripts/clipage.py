@@ -19,7 +19,9 @@ _CODES = {
     Exit.TIMEOUT: "`status --wait`: gave up; the rollout goes on",
     Exit.FOUND_ERRORS: "`plan`: something keeps the rollout from starting",
     Exit.FOUND_WARNINGS: "`plan --fail-on warning`: nothing worse than warnings",
+    Exit.OUTPUT: "standard output could not be written, as on a full disk: what is there may be a part",
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",
+    Exit.BROKEN_PIPE: "the reader of a pipe, such as `head`, had seen enough; nothing is said of it",
 }
 
 _TEXT = """\

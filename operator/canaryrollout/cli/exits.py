@@ -26,8 +26,12 @@ class Exit(IntEnum):
     """`plan` found something that keeps the rollout from starting."""
     FOUND_WARNINGS = 8
     """`plan` found nothing worse than what `--fail-on` asked for."""
+    OUTPUT = 9
+    """Standard output cannot be written; what it holds may be a part."""
     INTERRUPTED = 130
     """Ctrl-C."""
+    BROKEN_PIPE = 141
+    """Whoever read standard output has closed it: what a shell shows of a program that SIGPIPE ended."""
 
 
 def fail(message: str, code: Exit = Exit.USAGE) -> NoReturn:

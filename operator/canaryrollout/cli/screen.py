@@ -64,7 +64,8 @@ class Screen:
 
 def screen(*, no_color: bool) -> Screen:
     """Standard output as it is: https://no-color.org is obeyed."""
-    terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    # There is no standard output where the shell has closed it (">&-").
+    terminal = sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     return Screen(terminal and not no_color and not os.environ.get("NO_COLOR"), shutil.get_terminal_size().columns if terminal else None)
 
 
