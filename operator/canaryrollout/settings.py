@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from canaryrollout.api.quantities import Duration
+from canaryrollout.api.quantities import Duration, format_duration
 
 ENVIRONMENT_PREFIX = "CANARYROLLOUT_"
 DEFAULT_NAMESPACE = "canaryrollout-system"
@@ -82,8 +82,12 @@ class LeaseSettings(Group):
     name: Name = Field(default="canaryrollout-operator", description="Name of the Lease.")
     namespace: Name = Field(default="", description="Namespace of the Lease; the operator's own by default.")
     duration: Seconds = Field(default=15.0, description="How long a leader that does not renew keeps the Lease.")
-    renew_deadline: Seconds = Field(default=10.0, description="A leader that could not renew for so long gives up.")
-    retry_period: Seconds = Field(default=2.0, description="Time between attempts to take or renew the Lease.")
+    renew_deadline: Seconds = Field(
+        default=10.0, description="A leader that could not renew for so long gives up; shorter than the duration."
+    )
+    retry_period: Seconds = Field(
+        default=2.0, description="Time between attempts to take or renew the Lease; shorter than the deadline, best by several times."
+    )
 
 
 class PrometheusSettings(Group):
@@ -241,10 +245,19 @@ def load(flags: Mapping[str, object], environment: Mapping[str, str]) -> Setting
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError("\n".join(_explained(error))) from None
-    if settings.lease.renew_deadline >= settings.lease.duration:
-        raise SettingsError("--lease-renew-deadline must be shorter than --lease-duration, or two operators could lead at once")
+    _check_lease(settings.lease)
     _check_authentication(settings.prometheus)
     return settings
+
+
+def _check_lease(lease: LeaseSettings) -> None:
+    def shorter(name: str, time: float, than: str, limit: float, otherwise: str) -> None:
+        if time >= limit:
+            times = f"{format_duration(time)} and {format_duration(limit)}"
+            raise SettingsError(f"--lease-{name} must be shorter than --lease-{than}, or {otherwise}: they are {times}")
+
+    shorter("renew-deadline", lease.renew_deadline, "duration", lease.duration, "two operators could lead at once")
+    shorter("retry-period", lease.retry_period, "renew-deadline", lease.renew_deadline, "a leader gives up where it could still renew")
 
 
 def _check_authentication(prometheus: PrometheusSettings) -> None:

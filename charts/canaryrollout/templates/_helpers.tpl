@@ -54,6 +54,29 @@ app.kubernetes.io/part-of: canaryrollout
 {{ include "canaryrollout.fullname" . }}-operator
 {{- end }}
 
+{{/* Of a duration such as 1m30s. */}}
+{{- define "canaryrollout.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 }}
+{{- $sum := 0 }}
+{{- range regexFindAll "[0-9]+(ms|s|m|h)" . -1 }}
+{{- $unit := regexFind "[a-z]+" . }}
+{{- $sum = add $sum (mul (trimSuffix $unit . | atoi) (get $units $unit)) }}
+{{- end }}
+{{- $sum }}
+{{- end }}
+
+{{/* The operator would refuse them at its start; a schema cannot compare two values. */}}
+{{- define "canaryrollout.checkedLeaseTimes" -}}
+{{- $times := .Values.leaderElection }}
+{{- range list (list "renewDeadline" "leaseDuration") (list "retryPeriod" "renewDeadline") }}
+{{- $time := get $times (first .) }}
+{{- $limit := get $times (last .) }}
+{{- if ge (include "canaryrollout.milliseconds" $time | atoi) (include "canaryrollout.milliseconds" $limit | atoi) }}
+{{- fail (printf "leaderElection.%s (%s) must be shorter than leaderElection.%s (%s)" (first .) $time (last .) $limit) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* For objects outside the release's namespace: releases of one name in two namespaces must not share them. */}}
 {{- define "canaryrollout.sharedName" -}}
 {{- $fullname := include "canaryrollout.fullname" . }}

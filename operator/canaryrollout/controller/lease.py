@@ -28,7 +28,7 @@ class LeaseLost(Exception):
 
 
 class LeaseElector:
-    """One candidate. Times are in seconds; `renew_deadline` must be shorter than `duration`."""
+    """One candidate. Times are in seconds; `retry_period` is shorter than `renew_deadline`, and that than `duration`."""
 
     def __init__(
         self,

@@ -481,6 +481,27 @@ def test_values_that_cannot_be_meant_are_refused(values: Object) -> None:
         render(values)
 
 
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ({"leaseDuration": "10s"}, "leaderElection.renewDeadline (10s) must be shorter than leaderElection.leaseDuration (10s)"),
+        ({"renewDeadline": "1m"}, "leaderElection.renewDeadline (1m) must be shorter than leaderElection.leaseDuration (15s)"),
+        ({"retryPeriod": "10000ms"}, "leaderElection.retryPeriod (10000ms) must be shorter than leaderElection.renewDeadline (10s)"),
+        ({"retryPeriod": "0h9s1001ms"}, "leaderElection.retryPeriod (0h9s1001ms) must be shorter than leaderElection.renewDeadline (10s)"),
+    ],
+)
+def test_times_of_the_lease_that_the_operator_would_refuse_are_refused_before(times: Object, said: str) -> None:
+    with pytest.raises(HelmError, match=re.escape(said)):
+        render({"leaderElection": times})
+
+
+def test_times_of_the_lease_may_be_written_in_any_unit() -> None:
+    times = {"leaseDuration": "1m", "renewDeadline": "045s", "retryPeriod": "44s999ms"}
+    assert {"--lease-duration=1m", "--lease-renew-deadline=045s", "--lease-retry-period=44s999ms"} <= set(
+        container(render({"leaderElection": times}))["args"]
+    )
+
+
 def test_without_prometheus_nothing_is_rendered() -> None:
     with pytest.raises(HelmError):
         render({"prometheus": {"url": ""}})

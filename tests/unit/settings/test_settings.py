@@ -107,12 +107,21 @@ def test_the_lease_may_live_in_another_namespace() -> None:
         ({"istio_debug_port": 70000}, "--istio-debug-port: "),
         ({"log_format": "xml"}, "--log-format: "),
         ({"lease_duration": "5s"}, "--lease-renew-deadline must be shorter than --lease-duration"),
+        ({"lease_duration": "10s"}, "--lease-renew-deadline must be shorter than --lease-duration, .*: they are 10s and 10s"),
+        ({"lease_retry_period": "10s"}, "--lease-retry-period must be shorter than --lease-renew-deadline, .*: they are 10s and 10s"),
+        ({"lease_retry_period": "1h30m"}, "--lease-retry-period must be shorter than --lease-renew-deadline, .*: they are 1h30m and 10s"),
+        ({"lease_renew_deadline": "2s"}, "--lease-retry-period must be shorter than --lease-renew-deadline, .*: they are 2s and 2s"),
         ({"colour": "red"}, "unknown settings: colour"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_its_flag(flags: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         load(URL | flags, {})
+
+
+def test_times_of_the_lease_that_leave_room_for_a_try_are_taken() -> None:
+    lease = load(URL | {"lease_duration": "3s", "lease_renew_deadline": "2999ms", "lease_retry_period": "2998ms"}, {}).lease
+    assert (lease.duration, lease.renew_deadline, lease.retry_period) == (3.0, 2.999, 2.998)
 
 
 def test_a_refused_url_with_a_password_is_not_repeated() -> None:
