@@ -58,6 +58,7 @@ def metrics_page() -> str:
     return _page(
         "Metrics of the operator",
         "Served at `/metrics` (port 8082). Series of a CanaryRollout carry `namespace` and `name`. "
+        "Counters and histograms exist from 0 on, with every reason, outcome and result. "
         "The chart's alerts and its dashboard are made of these.",
         "| metric | type | meaning |\n|---|---|---|",
         rows,

@@ -10,12 +10,15 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import choose_encoder
 
 from canaryrollout import __version__
+from canaryrollout.api.status import Outcome
+from canaryrollout.core.guards import ROLLBACK_REASONS
 
 # Creation times would double the series, and Prometheus finds resets without them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -92,6 +95,8 @@ class Metrics:
         self.prometheus_queries = Counter(
             "canaryrollout_prometheus_queries", "Queries to Prometheus by result (success, error).", ("result",), registry=registry
         )
+        for result in ("success", "error"):
+            self.prometheus_queries.labels(result)
         self._shown: dict[tuple[str, str], RolloutView] = {}
         self._rolled_back: dict[tuple[str, str], set[str]] = defaultdict(set)
 
@@ -100,18 +105,27 @@ class Metrics:
         before = self._shown.get((namespace, name))
         if before == view:
             return
-        if before is not None:
+        if before is None:
+            self._count_from_zero(namespace, name)
+        else:
             self._remove_stale(namespace, name, before, view)
         self._shown[namespace, name] = view
         self._info.labels(namespace, name, view.service, view.version, view.stable_version).set(1)
         self._phase.labels(namespace, name, view.phase).set(1)
         self._weight.labels(namespace, name).set(view.weight)
         self._step.labels(namespace, name).set(view.step)
-        self.foreign_changes.labels(namespace, name)  # from 0 on: increase() does not see the first change otherwise
         if view.given_way:
             self._given_way.labels(namespace, name, view.given_way).set(1)
         for test, value in view.evidence.items():
             self._evidence.labels(namespace, name, test).set(value)
+
+    def _count_from_zero(self, namespace: str, name: str) -> None:
+        """Make the series that events will be counted in: increase() does not see an event that a series begins with."""
+        self.foreign_changes.labels(namespace, name)
+        for reason in sorted(ROLLBACK_REASONS):
+            self._rollbacks.labels(namespace, name, reason)
+        for outcome in get_args(Outcome):
+            self.duration.labels(namespace, outcome)
 
     def rolled_back(self, namespace: str, name: str, reason: str) -> None:
         """Count a rollback."""
@@ -119,12 +133,15 @@ class Metrics:
         self._rollbacks.labels(namespace, name, reason).inc()
 
     def forget(self, namespace: str, name: str) -> None:
-        """Remove the series of a rollout that is gone."""
-        for reason in self._rolled_back.pop((namespace, name), ()):
-            self._rollbacks.remove(namespace, name, reason)
+        """Remove the series of a rollout that is gone, and with the last one of a namespace those of the namespace."""
         view = self._shown.pop((namespace, name), None)
         if view is None:
             return
+        for reason in ROLLBACK_REASONS | self._rolled_back.pop((namespace, name), set()):
+            self._rollbacks.remove(namespace, name, reason)
+        if all(other != namespace for other, _ in self._shown):
+            for outcome in get_args(Outcome):
+                self.duration.remove(namespace, outcome)
         self._remove_stale(namespace, name, view, None)
         self._weight.remove(namespace, name)
         self._step.remove(namespace, name)

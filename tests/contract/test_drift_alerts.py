@@ -1,5 +1,6 @@
-"""The alerts about others who write the routes: the operator's own metrics, scraped by a real Prometheus, asked with the chart's rules."""
+"""The operator's own metrics, scraped by a real Prometheus and asked with the chart's rules and its dashboard's queries."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import requests
 import yaml
 from apiserver import running, wait_until
 from canaryrollout.telemetry import Metrics, RolloutView
-from chartkit import render
+from chartkit import CHART, render
 from localmesh.addresses import free_ports
 from localmesh.binaries import ensure
 from prometheus_client import start_http_server
@@ -80,3 +81,23 @@ def test_operators_that_only_stand_by_are_as_good_as_none(operator: Metrics, pro
     operator.leader.set(1)
     wait_until(lambda: holds("canaryrollout_leader == 1"), "the leader has not been scraped")
     assert not holds(down)
+
+
+def test_the_first_event_of_its_kind_is_on_the_dashboard(operator: Metrics, prometheus: str) -> None:
+    dashboard = json.loads((CHART / "files" / "dashboards" / "canaryrollout.json").read_text())
+    expressions = {panel["title"]: panel["targets"][0]["expr"] for panel in dashboard["panels"]}
+
+    def shown(title: str, label: str) -> set[str]:
+        query = expressions[title].replace("$namespace", "shop").replace("$name", ".*")
+        answer = requests.get(f"{prometheus}/api/v1/query", params={"query": query}, timeout=10).json()
+        return {found["metric"][label] for found in answer["data"]["result"]}
+
+    def scraped(query: str) -> bool:
+        return bool(requests.get(f"{prometheus}/api/v1/query", params={"query": query}, timeout=10).json()["data"]["result"])
+
+    wait_until(lambda: scraped("canaryrollout_foreign_changes_total == 0"), "nothing has been scraped")
+    assert (shown("Rollbacks", "reason"), shown("Duration of rollouts", "outcome")) == (set(), set())
+    operator.rolled_back("shop", "quiet", "ErrorRate")
+    operator.duration.labels("shop", "RolledBack").observe(90.0)
+    wait_until(lambda: shown("Rollbacks", "reason") == {"ErrorRate"}, "the first rollback has not been counted")
+    wait_until(lambda: shown("Duration of rollouts", "outcome") == {"RolledBack"}, "the first duration has not been counted")

@@ -158,12 +158,16 @@ class ProxySummary(Model):
     lagging: Annotated[tuple[Annotated[str, Field(max_length=512)], ...], Field(max_length=10)] = ()
 
 
+Outcome = Literal["Promoted", "RolledBack", "Superseded", "Reverted"]
+"""How a rollout ended."""
+
+
 class HistoryEntry(Model):
     """One finished rollout."""
 
     version: Annotated[str, Field(max_length=63)]
     stable: Annotated[str, Field(max_length=63)]
-    outcome: Literal["Promoted", "RolledBack", "Superseded", "Reverted"]
+    outcome: Outcome
     reason: Annotated[str, Field(max_length=128)] = ""
     message: Annotated[str, Field(max_length=2048)] = ""
     weight: int = 0

@@ -22,6 +22,9 @@ FAILURES = frozenset(
 )
 """Reasons of a rollback that speak against the version itself or its rollout; others (superseded) do not."""
 
+ROLLBACK_REASONS = FAILURES | {"Superseded", "Reverted"}
+"""All of them."""
+
 
 SHARED_FAILURE = "SharedFailure"
 """Reason of a pause because stable does no better than the canary."""

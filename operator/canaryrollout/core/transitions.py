@@ -1,9 +1,7 @@
 """The effects of the transition table: each edits the status for the phase that begins, and nothing else."""
 
-from typing import Literal
-
 from canaryrollout.api.quantities import format_duration
-from canaryrollout.api.status import CanaryRolloutStatus, HistoryEntry, RolloutState, Routing, StepStatus
+from canaryrollout.api.status import CanaryRolloutStatus, HistoryEntry, Outcome, RolloutState, Routing, StepStatus
 from canaryrollout.core import adoption, undoing
 from canaryrollout.core import destination_rules as dr
 from canaryrollout.core.context import REQUEST_LIMIT, RESUME, RETRY, Context
@@ -259,7 +257,7 @@ def rolled_back(context: Context) -> CanaryRolloutStatus:
 def back_to_stable(context: Context) -> CanaryRolloutStatus:
     """Stable serves everything again; whatever is desired now may start."""
     rollout = _rollout(context)
-    outcome: Literal["Reverted", "Superseded"] = "Reverted" if context.spec.version == rollout.stable else "Superseded"
+    outcome: Outcome = "Reverted" if context.spec.version == rollout.stable else "Superseded"
     history = _ended(context, outcome, rollout.explanation)
     return context.status.model_copy(update={"history": history, "rollout": None, "step": "", "routing": _at_rest(context)})
 
@@ -284,9 +282,7 @@ def retried(context: Context) -> CanaryRolloutStatus:
     return context.status.model_copy(update={"rollout": None, "step": "", **handled(context, retry=True)})
 
 
-def _ended(
-    context: Context, outcome: Literal["Promoted", "RolledBack", "Superseded", "Reverted"], message: str
-) -> tuple[HistoryEntry, ...]:
+def _ended(context: Context, outcome: Outcome, message: str) -> tuple[HistoryEntry, ...]:
     rollout = _rollout(context)
     entry = HistoryEntry(
         version=rollout.version,

@@ -13,6 +13,7 @@ from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.core.context import COUNTED, Context
 from canaryrollout.core.decision import Action, CreateObject, Decision, EmitEvent, PatchObject, SetFinalizer
+from canaryrollout.core.guards import ROLLBACK_REASONS
 from canaryrollout.core.machine import MachineSettings, decide
 from canaryrollout.core.observation import limits
 from canaryrollout.core.snapshot import (
@@ -202,6 +203,9 @@ class World:
     def step(self, *, crash_after: int | None = None) -> Decision:
         """One pass: decide, store, act. `crash_after` ends the process before that effect (0: nothing but the store)."""
         decision = decide(CanaryRolloutSpec.model_validate(self.spec), self.parsed, self.snapshot(), SETTINGS)
+        if decision.status.phase is Phase.ROLLING_BACK:  # the metrics count each of these from 0 on
+            assert decision.status.rollout is not None
+            assert decision.status.rollout.reason in ROLLBACK_REASONS
         self.status = decision.status.model_dump(mode="json", by_alias=True, exclude_none=True)
         if not self.phases or self.phases[-1] is not decision.status.phase:
             self.phases.append(decision.status.phase)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
+from canaryrollout.core.guards import ROLLBACK_REASONS
 from canaryrollout.telemetry import Check, LoopLag, Metrics, RolloutView, Server, liveness_checks
 from prometheus_client import generate_latest
 
@@ -99,14 +100,48 @@ def test_a_forgotten_rollout_leaves_no_counters() -> None:
     metrics = Metrics()
     for name in ("reviews", "ratings"):
         metrics.show("bookinfo", name, VIEW)
-        metrics.rolled_back("bookinfo", name, "Degraded")
-        metrics.rolled_back("bookinfo", name, "Degraded")
-        metrics.rolled_back("bookinfo", name, "SyncTimeout")
+        metrics.rolled_back("bookinfo", name, "ErrorRate")
+        metrics.rolled_back("bookinfo", name, "ErrorRate")
+        metrics.rolled_back("bookinfo", name, "OfAnotherOperator")
     metrics.forget("bookinfo", "reviews")
     assert 'name="reviews"' not in exposition(metrics)
-    assert series(metrics, "canaryrollout_rollbacks_total") == [
-        'canaryrollout_rollbacks_total{name="ratings",namespace="bookinfo",reason="Degraded"} 2.0',
-        'canaryrollout_rollbacks_total{name="ratings",namespace="bookinfo",reason="SyncTimeout"} 1.0',
+    assert [line for line in series(metrics, "canaryrollout_rollbacks_total") if not line.endswith(" 0.0")] == [
+        'canaryrollout_rollbacks_total{name="ratings",namespace="bookinfo",reason="ErrorRate"} 2.0',
+        'canaryrollout_rollbacks_total{name="ratings",namespace="bookinfo",reason="OfAnotherOperator"} 1.0',
+    ]
+
+
+def test_rollbacks_are_counted_from_zero_on_for_every_reason() -> None:
+    metrics = Metrics()
+    metrics.show("bookinfo", "reviews", VIEW)
+    shown = set(series(metrics, "canaryrollout_rollbacks_total"))
+    assert shown == {
+        f'canaryrollout_rollbacks_total{{name="reviews",namespace="bookinfo",reason="{reason}"}} 0.0' for reason in ROLLBACK_REASONS
+    }
+    metrics.rolled_back("bookinfo", "reviews", "Superseded")
+    metrics.show("bookinfo", "reviews", replace(VIEW, phase="RollingBack"))
+    assert len(set(series(metrics, "canaryrollout_rollbacks_total")) - shown) == 1
+
+
+def test_durations_are_counted_from_zero_on_for_every_outcome_while_the_namespace_has_rollouts() -> None:
+    metrics = Metrics()
+    metrics.show("bookinfo", "reviews", VIEW)
+    metrics.show("bookinfo", "ratings", VIEW)
+    assert series(metrics, "canaryrollout_duration_seconds_count") == [
+        f'canaryrollout_duration_seconds_count{{namespace="bookinfo",outcome="{outcome}"}} 0.0'
+        for outcome in ("Promoted", "RolledBack", "Superseded", "Reverted")
+    ]
+    metrics.duration.labels("bookinfo", "Reverted").observe(5.0)
+    metrics.forget("bookinfo", "ratings")
+    assert len(series(metrics, "canaryrollout_duration_seconds_count")) == 4
+    metrics.forget("bookinfo", "reviews")
+    assert series(metrics, "canaryrollout_duration_seconds_count") == []
+
+
+def test_queries_to_prometheus_are_counted_from_zero_on() -> None:
+    assert series(Metrics(), "canaryrollout_prometheus_queries_total") == [
+        'canaryrollout_prometheus_queries_total{result="success"} 0.0',
+        'canaryrollout_prometheus_queries_total{result="error"} 0.0',
     ]
 
 
