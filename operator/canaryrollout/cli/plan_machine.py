@@ -77,26 +77,27 @@ def _objects(mesh: MeshObjects, only: set[str] | None = None) -> list[Any]:
 
 
 def as_sarif(found: Assessment, place: Placing) -> dict[str, Any]:
-    """A log with one run, as code scanning takes it."""
+    """A log with one run, as code scanning takes it: each result has a file, and the same one in each run."""
     codes = sorted({finding.code for finding in found.findings})
     driver = {"name": "canaryrollout", "version": __version__, "rules": [{"id": code} for code in codes]}
-    results = [_result(finding, place(finding), codes.index(finding.code)) for finding in found.findings]
+    results = [_result(found, finding, place(finding), codes.index(finding.code)) for finding in found.findings]
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
 
 
-def _result(finding: Finding, place: Place | None, rule: int) -> dict[str, Any]:
-    location: dict[str, Any] = {}
-    if place is not None:
-        location["physicalLocation"] = {"artifactLocation": {"uri": quote(place.file)}, "region": {"startLine": place.line}}
-    if finding.subject:
-        name = f"{finding.subject} {finding.path}".strip()
-        location["logicalLocations"] = [{"fullyQualifiedName": name, "kind": "resource"}]
+def _result(found: Assessment, finding: Finding, place: Place | None, rule: int) -> dict[str, Any]:
+    subject = finding.subject or f"CanaryRollout/{found.namespace}/{found.name}"
+    # What was read from a cluster or from standard input is in no file: it has the name of its object for one.
+    at = place or Place(subject, 1)
+    location = {
+        "physicalLocation": {"artifactLocation": {"uri": quote(at.file)}, "region": {"startLine": at.line}},
+        "logicalLocations": [{"fullyQualifiedName": f"{subject} {finding.path}".strip(), "kind": "resource"}],
+    }
     return {
         "ruleId": finding.code,
         "ruleIndex": rule,
         "level": _LEVELS[finding.severity],
         "message": {"text": finding.problem.message},
-        "locations": [location] if location else [],
+        "locations": [location],
     }
 
 

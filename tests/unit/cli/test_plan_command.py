@@ -215,6 +215,17 @@ def test_what_is_in_no_file_stands_at_the_rollout_in_sarif_because_code_scanning
     assert finding["file"] is None
 
 
+def test_sarif_of_standard_input_has_a_place_for_each_finding_that_does_not_change_with_the_lines_above() -> None:
+    text = Path(EXAMPLE).read_text()
+    logs = [json.loads(plan("-f", "-", "-o", "sarif", given=given).stdout) for given in (text, "# rendered\n" + text)]
+    (result,) = logs[0]["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"] == {
+        "artifactLocation": {"uri": "Service/bookinfo/reviews"},
+        "region": {"startLine": 1},
+    }
+    assert logs[0] == logs[1]
+
+
 def test_sarif_without_findings_is_still_a_log(tmp_path: Path) -> None:
     log = json.loads(plan("-f", edited(tmp_path, "Deployment", replicas=2), "-o", "sarif").stdout)
     assert log["runs"][0]["results"] == []

@@ -45,4 +45,17 @@ def test_sarif_quotes_paths_and_numbers_rules() -> None:
     (location,) = run["results"][0]["locations"]
     assert location["physicalLocation"]["artifactLocation"]["uri"] == "a%20b/%C3%BC.yaml"
     assert location["logicalLocations"] == [{"fullyQualifiedName": "VirtualService/a/b spec.http[0]", "kind": "resource"}]
-    assert run["results"][1]["locations"] == []
+
+
+def test_what_is_in_no_file_has_the_name_of_its_object_for_a_file_in_sarif() -> None:
+    """Code scanning refuses a whole log in which one result has none, and takes a result for another one when its file changes."""
+    (run,) = as_sarif(assessment(), lambda _: None)["runs"]
+    places = [
+        (r["locations"][0]["physicalLocation"], r["locations"][0]["logicalLocations"][0]["fullyQualifiedName"]) for r in run["results"]
+    ]
+    rollout = {"artifactLocation": {"uri": "CanaryRollout/shop/reviews"}, "region": {"startLine": 1}}
+    assert places == [
+        ({"artifactLocation": {"uri": "VirtualService/a/b"}, "region": {"startLine": 1}}, "VirtualService/a/b spec.http[0]"),
+        (rollout, "CanaryRollout/shop/reviews"),
+        (rollout, "CanaryRollout/shop/reviews"),
+    ]
