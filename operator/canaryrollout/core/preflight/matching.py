@@ -16,8 +16,16 @@ _KNOWN = frozenset((*_MAPS, *_STRINGS, *_SCALARS, "withoutHeaders", "gateways", 
 
 
 def matches_of(route: Mapping[str, Any]) -> list[Match]:
-    """The matches of a route; one that takes everything where it has none."""
-    return mappings(route.get("match")) or [{}]
+    """The matches of a route without nulls, which the API server drops; one that takes everything where it has none."""
+    return [_without_nulls(match) for match in mappings(route.get("match"))] or [{}]
+
+
+def _without_nulls(match: Match) -> Match:
+    return {
+        name: _without_nulls(inner) if isinstance(inner, dict) else inner  # of many routes in each pass: no Mapping, which is slow to ask
+        for name, inner in match.items()
+        if inner is not None
+    }
 
 
 class Earlier:
