@@ -89,3 +89,20 @@ def test_a_null_is_no_condition_of_the_match_that_is_taken_either() -> None:
     earlier.add(7, {"match": [{"headers": {"x": {"prefix": ""}}}]})
     (asked,) = matches_of({"match": [{"headers": {"x": None}}]})
     assert earlier.taking(asked) is None
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        {"authority": {"prefix": "/"}},
+        {"headers": {"referer": {"prefix": "/"}}},
+        {"queryParams": {"next": {"prefix": "/"}}},
+        {"withoutHeaders": {"referer": {"prefix": "/"}}},
+    ],
+)
+def test_only_paths_begin_with_a_slash_whatever_they_are(match: dict[str, Any]) -> None:
+    earlier = Earlier()
+    earlier.add(7, {"match": [match]})
+    ((kind, wanted),) = match.items()
+    other = {"exact": "example.com"}
+    assert earlier.taking({kind: other if kind == "authority" else dict.fromkeys(wanted, other)}) is None

@@ -10,9 +10,9 @@ from canaryrollout.core.shapes import mapping, mappings, texts
 Match = Mapping[str, Any]
 
 _MAPS = ("headers", "queryParams", "sourceLabels")
-_STRINGS = ("uri", "scheme", "method", "authority")
+_STRINGS = ("scheme", "method", "authority")
 _SCALARS = ("port", "sourceNamespace")
-_KNOWN = frozenset((*_MAPS, *_STRINGS, *_SCALARS, "withoutHeaders", "gateways", "name", "ignoreUriCase", "statPrefix"))
+_KNOWN = frozenset((*_MAPS, *_STRINGS, *_SCALARS, "uri", "withoutHeaders", "gateways", "name", "ignoreUriCase", "statPrefix"))
 
 
 def matches_of(route: Mapping[str, Any]) -> list[Match]:
@@ -93,7 +93,8 @@ def takes_all(wide: Match, narrow: Match, gateways: Sequence[str]) -> bool:
     ignores_case = bool(wide.get("ignoreUriCase"))
     if bool(narrow.get("ignoreUriCase")) and not ignores_case and not _anything(wide.get("uri")):
         return False
-    strings = all(_string(wide.get(key), narrow.get(key), ignores_case and key == "uri") for key in _STRINGS)
+    strings = all(_string(wide.get(key), narrow.get(key)) for key in _STRINGS)
+    path = _path(wide.get("uri"), narrow.get("uri"), ignores_case)
     maps = all(
         name in mapping(narrow.get(key)) and _string(wanted, mapping(narrow.get(key))[name])
         for key in _MAPS
@@ -101,11 +102,16 @@ def takes_all(wide: Match, narrow: Match, gateways: Sequence[str]) -> bool:
     )
     scalars = all(key not in wide or wide[key] == narrow.get(key) for key in _SCALARS)
     without = all(mapping(narrow.get("withoutHeaders")).get(n) == wanted for n, wanted in mapping(wide.get("withoutHeaders")).items())
-    return strings and maps and scalars and without
+    return path and strings and maps and scalars and without
 
 
 def _anything(wide: Any) -> bool:
     return not wide or (isinstance(wide, Mapping) and wide.get("prefix") == "/")
+
+
+def _path(wide: Any, narrow: Any, ignore_case: bool) -> bool:
+    everything = isinstance(wide, Mapping) and wide.get("prefix") == "/" and len(wide) == 1  # every path begins with it
+    return everything or _string(wide, narrow, ignore_case)
 
 
 def _string(wide: Any, narrow: Any, ignore_case: bool = False) -> bool:
@@ -114,8 +120,6 @@ def _string(wide: Any, narrow: Any, ignore_case: bool = False) -> bool:
         return True
     if not isinstance(wide, Mapping):
         return False
-    if wide.get("prefix") == "/" and len(wide) == 1:
-        return True  # every path begins with it
     if not isinstance(narrow, Mapping):
         return False
     start, text = wide.get("prefix"), narrow.get("exact", narrow.get("prefix"))
