@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from canaryrollout.cli.cluster import Kubeconfig, KubeContext, Namespace, NoColor, named, on_cluster
+from canaryrollout.cli.cluster import NoColor, Way, named, on_cluster, with_way
 from canaryrollout.cli.exits import Exit, fail
 
 if TYPE_CHECKING:
@@ -37,13 +36,15 @@ class FailOn(StrEnum):
     NEVER = "never"
 
 
-def plan(  # noqa: PLR0917 - each option of the command is one
+@with_way
+def plan(
     name: Annotated[
         str | None,
         typer.Argument(
             help="A CanaryRollout of the cluster, or the one to take of those in the files.", show_default=False, callback=named
         ),
     ] = None,
+    *,
     file: Annotated[
         list[str] | None,
         typer.Option("--file", "-f", help="YAML or JSON file, folder, or - for standard input; may be repeated.", show_default=False),
@@ -51,9 +52,7 @@ def plan(  # noqa: PLR0917 - each option of the command is one
     offline: Annotated[bool, typer.Option("--offline", help="Ask no cluster: only what the files hold is there.")] = False,
     output: Annotated[PlanOutput, typer.Option("--output", "-o", help="How to write it.")] = PlanOutput.TEXT,
     fail_on: Annotated[FailOn, typer.Option(help="The least severity that fails.")] = FailOn.ERROR,
-    namespace: Namespace = None,
-    kubeconfig: Kubeconfig = None,
-    context: KubeContext = None,
+    way: Way,
     no_color: NoColor = False,
 ) -> None:
     """Show what preflight finds, and the exact changes of VirtualService and DestinationRule at every step. Nothing is written."""
@@ -61,7 +60,7 @@ def plan(  # noqa: PLR0917 - each option of the command is one
         fail("give the name of a CanaryRollout, or files with one (-f)")
     if offline and not file:
         fail("--offline needs files (-f)")
-    found, files = _from_files(name, file, namespace) if file and offline else _live(name, file, namespace, kubeconfig, context)
+    found, files = _from_files(name, file, way.namespace) if file and offline else _live(name, file, way)
     _show(found, files, output, no_color=no_color)
     raise typer.Exit(_code(found, fail_on))
 
@@ -93,9 +92,7 @@ def _shaped(*, from_files: bool) -> Iterator[None]:
         fail(f"an object of the files is not what its API asks for ({type(error).__name__}: {error}): apply it with --dry-run=server")
 
 
-def _live(
-    name: str | None, paths: list[str] | None, namespace: str | None, kubeconfig: Path | None, context: str | None
-) -> "tuple[Assessment, Files | None]":
+def _live(name: str | None, paths: list[str] | None, way: Way) -> "tuple[Assessment, Files | None]":
     from canaryrollout.cli.live import NotFoundError, UnusableError, look, look_with  # noqa: PLC0415 - keeps --help quick
     from canaryrollout.cli.manifests import ManifestsError, read  # noqa: PLC0415
     from canaryrollout.cli.offline import select, spec_of  # noqa: PLC0415
@@ -106,11 +103,11 @@ def _live(
         async def seen(kube: "KubeClient", there: str) -> "tuple[Seen, Files | None]":
             if name is not None and not paths:
                 return await look(kube, there, name), None
-            files = select(documents, there, namespace, name)
+            files = select(documents, there, way.namespace, name)
             spec_of(files.rollout)
             return await look_with(kube, files), files
 
-        found, files = on_cluster(seen, namespace, kubeconfig, context)
+        found, files = on_cluster(seen, way)
     except (ManifestsError, UnusableError) as error:
         fail(str(error))
     except NotFoundError as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from canaryrollout.cli.cluster import Kubeconfig, KubeContext, Namespace, NoColor, named, on_cluster
+from canaryrollout.cli.cluster import NoColor, Way, named, on_cluster, with_way
 from canaryrollout.cli.exits import Exit, fail
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ class Output(StrEnum):
 OutputFlag = Annotated[Output, typer.Option("--output", "-o", help="How to write it.")]
 
 
-def status(  # noqa: PLR0917 - each option of the command is one
+@with_way
+def status(
     name: Annotated[str, typer.Argument(help="The CanaryRollout.", show_default=False, callback=named)],
+    *,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow it until the rollout succeeds, is rolled back or pauses.")] = False,
     timeout: Annotated[str | None, typer.Option(help="With --wait: give up after so long, such as 10m.", show_default=False)] = None,
     output: OutputFlag = Output.TEXT,
-    namespace: Namespace = None,
-    kubeconfig: Kubeconfig = None,
-    context: KubeContext = None,
+    way: Way,
     no_color: NoColor = False,
 ) -> None:
     """Say in one sentence why a rollout is where it is, and what it rests on."""
@@ -51,7 +51,7 @@ def status(  # noqa: PLR0917 - each option of the command is one
         return await follow(kube, there, name, seconds, told) if wait else (await look(kube, there, name), Exit.OK)
 
     try:
-        view, code = on_cluster(ask, namespace, kubeconfig, context)
+        view, code = on_cluster(ask, way)
     except Gone as error:
         fail(str(error), Exit.NOT_FOUND)
     if output is Output.TEXT:
@@ -63,12 +63,12 @@ def status(  # noqa: PLR0917 - each option of the command is one
     raise typer.Exit(code)
 
 
-def list_rollouts(  # noqa: PLR0917 - each option of the command is one
+@with_way
+def list_rollouts(
+    *,
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="Of all namespaces.", rich_help_panel="Cluster")] = False,
     output: OutputFlag = Output.TEXT,
-    namespace: Namespace = None,
-    kubeconfig: Kubeconfig = None,
-    context: KubeContext = None,
+    way: Way,
     no_color: NoColor = False,
 ) -> None:
     """List CanaryRollouts with what each of them is doing or waiting for."""
@@ -79,7 +79,7 @@ def list_rollouts(  # noqa: PLR0917 - each option of the command is one
     async def ask(kube: "KubeClient", there: str) -> "tuple[list[View], str]":
         return [View(item) for item in await kube.list(CANARYROLLOUTS, None if everywhere else there)], there
 
-    found, there = on_cluster(ask, namespace, kubeconfig, context)
+    found, there = on_cluster(ask, way)
     found.sort(key=lambda view: (view.namespace, view.name))
     if output is not Output.TEXT:
         _write({**_head("StatusList"), "items": [_item(view) for view in found]}, output)

@@ -6,6 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import typer
+from canaryrollout.cli.cluster import Way
 from canaryrollout.cli.main import app
 from typer.testing import CliRunner
 
@@ -44,6 +46,22 @@ def test_certificates_that_are_none_are_one_line(tmp_path: Path) -> None:
 def test_a_variable_that_is_not_set_asks_for_no_list(command: list[str]) -> None:
     result = CliRunner().invoke(app, command)
     assert (result.exit_code, result.stderr) == (2, "error: the name of the CanaryRollout is empty\n")
+
+
+@pytest.mark.parametrize(("module", "command"), [("status", ["status", "reviews"]), ("status", ["list"]), ("plan", ["plan", "reviews"])])
+def test_every_command_that_asks_a_cluster_takes_the_same_way_to_it(
+    monkeypatch: pytest.MonkeyPatch, module: str, command: list[str]
+) -> None:
+    ways: list[Way] = []
+
+    def on_cluster(_work: object, way: Way) -> None:
+        ways.append(way)
+        raise typer.Exit(0)
+
+    monkeypatch.setattr(f"canaryrollout.cli.{module}.on_cluster", on_cluster)
+    assert CliRunner().invoke(app, [*command, "-n", "shop", "--kubeconfig", "config", "--context", "there"]).exit_code == 0
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert ways == [Way("shop", Path("config"), "there"), Way(None, None, None)]
 
 
 class _Stranger(BaseHTTPRequestHandler):
