@@ -135,10 +135,10 @@ def products(logs: Sequence[float], gains: Sequence[float] | None, stake: float,
         staked = each if log < lost else log + log1p(exp(each - log)) if log > each else each + log1p(exp(log - each))
         if staked > NO_STAKE:
             staked += gain
-        if staked <= faint:
-            kept.append(NO_STAKE)
-        else:
+        if staked > faint:
             kept.append(floor(staked * _STEPS_OF_A_NAT) / _STEPS_OF_A_NAT if staked < _MOST else _MOST)
+        else:  # what is no number, too
+            kept.append(NO_STAKE)
     return tuple(kept)
 
 

@@ -35,6 +35,13 @@ def test_what_is_stored_of_a_product_is_never_more_than_it_was(logs: list[float]
     assert all(short > log - 0.002 for short, log in zip(kept, logs, strict=True) if faint < log < 1e6)
 
 
+@pytest.mark.parametrize("gains", [None, (math.nan,) * 7])
+def test_a_product_that_is_no_number_is_nothing_and_never_the_most(gains: tuple[float, ...] | None) -> None:
+    """No count that is read gives one; were there one all the same, it must not roll a canary back."""
+    logs = (math.nan if gains is None else -3.0,) * 7
+    assert stakes.products(logs, gains, 0.0, -20.0) == (NO_STAKE,) * 7
+
+
 @given(st.floats(1e-300, 1.0), st.sampled_from((stakes.FIRST_STEP, stakes.LATER_STEP, stakes.SLICE)))
 def test_cash_and_stake_together_are_never_more_than_the_cash_was(cash: float, part: float) -> None:
     left = stakes.turn(EvidenceState(cash=cash), part).cash
