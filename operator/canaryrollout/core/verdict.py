@@ -61,7 +61,9 @@ def _failure(state: EvidenceState, limits: Limits) -> Fail | None:
     if evidence < limits.fail_line:
         return None
     found = parts(state, limits)
-    worth = {metric: sum(part.worth for part in found if part.metric == metric) for metric in {part.metric for part in found}}
+    # In the order of the parts: of two that are worth the same, every process names the first.
+    named = dict.fromkeys(part.metric for part in found)
+    worth = {metric: sum(part.worth for part in found if part.metric == metric) for metric in named}
     strongest = max((part for part in found if part.metric == max(worth, key=lambda name: worth[name])), key=lambda part: part.worth)
     if strongest.reporter is None:
         return _custom_failure(next(m for m in state.custom if CUSTOM + m.name == strongest.metric), limits, evidence)

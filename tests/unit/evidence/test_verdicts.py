@@ -238,6 +238,17 @@ def test_a_custom_ratio_fails_by_its_own_limit_and_says_so() -> None:
     assert "60 of 150 orders-failed were bad (40 %), limit 2 %" in found.explanation
 
 
+@pytest.mark.parametrize("names", ["abcdefgh", "hgfedcba"])
+def test_of_custom_ratios_that_say_the_same_the_first_is_named(names: str) -> None:
+    """Not the one that comes first in a set, which differs from process to process."""
+    queries = tuple(replace(RATIO, name=name) for name in names)
+    limits = replace(LIMITS, custom=queries)
+    seen = tuple(CustomSlice(name, 0, 0, bad=20.0, total=20.0) for name in names)
+    begun = begin_step(fed(started(limits), (counts(50), counts(950)), limits=limits))
+    state = fed(begun, *[(counts(50), counts(950))] * 3, limits=limits, custom=seen)
+    assert failed(state, limits).metric == f"custom/{names[0]}"
+
+
 def test_a_custom_ratio_that_cannot_be_looked_up_any_more_is_told_without_a_limit() -> None:
     known, unknown = replace(LIMITS, custom=(RATIO,)), replace(LIMITS, custom_unknown=frozenset({RATIO.name}))
     state = started(known)
