@@ -85,6 +85,7 @@ class Replay:
         self._watch = watch
         self._synced_from = start
         self._unserved = True
+        """Whether the proxies have yet to follow what was written last."""
         self._polled = self._due = float("-inf")
 
     def run(self) -> "Replay":

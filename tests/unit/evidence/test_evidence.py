@@ -285,3 +285,11 @@ def test_two_slices_of_one_time_say_as_much_as_one_after_the_other() -> None:
     assert together.destination.canary == apart.destination.canary
     assert evidence_against(together, LIMITS) == pytest.approx(evidence_against(apart, LIMITS), rel=0.02)
     assert evidence_against(together, LIMITS) > 2.0 * max(evidence_against(told(poll(piece(0, one))), LIMITS) for one in (first, second))
+
+
+def test_two_slices_of_one_time_say_the_same_in_either_order() -> None:
+    """A product that the first would leave nothing of is not given up before the second has been counted."""
+    good, bad = piece(0, counts(200)), piece(0, counts(2000, errors=1900))
+    one, other = (observe(started(), poll(*pieces), LIMITS, counts_for_pass_from=0) for pieces in ((good, bad), (bad, good)))
+    assert one.destination.catastrophe == other.destination.catastrophe
+    assert one.destination.catastrophe[-1] > 0.0

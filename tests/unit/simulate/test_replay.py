@@ -1,5 +1,6 @@
 """The real machine against simulated traffic."""
 
+from copy import deepcopy
 from random import Random
 
 import pytest
@@ -54,6 +55,18 @@ def test_requests_are_served_by_the_canary_until_the_proxies_follow() -> None:
     slow, quick = (run_one(SPEC, BROKEN, Shell(sync_delay=delay), "1/1") for delay in (20.0, 0.5))
     assert slow.outcome == quick.outcome == "RolledBack"
     assert slow.seconds > quick.seconds
+
+
+def test_every_rollout_of_a_spec_begins_the_same_whatever_became_of_others() -> None:
+    shell = Shell()
+    one, other = (Replay(SPEC, SimulatedSource(BROKEN, Random(1), EPOCH, shell), shell) for _ in range(2))
+    before = other.status, deepcopy(other.mesh.objects)
+    one.run()
+    assert one.status.phase is Phase.ROLLED_BACK
+    later = Replay(SPEC, SimulatedSource(BROKEN, Random(1), EPOCH, shell), shell)
+    for begun in (other, later):
+        assert (begun.status, begun.mesh.objects) == before
+    assert other.run().status == one.status == later.run().status
 
 
 def test_an_inconclusive_release_is_paused_by_default() -> None:
