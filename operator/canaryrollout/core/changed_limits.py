@@ -59,8 +59,8 @@ def _same_latency(state: EvidenceState, latency: float) -> EvidenceState:
 
 def _without_latency(view: ReporterEvidence) -> ReporterEvidence:
     none = {"timed": 0.0, "slow": 0.0, "not_fast": 0.0}
-    tallies = {name: getattr(view, name).model_copy(update=none) for name in ("canary", "stable", "passed", "passing")}
-    return view.model_copy(update={**tallies, "latency_trouble": Trouble()})
+    untimed = {name: getattr(view, name).model_copy(update=none) for name in ("canary", "stable", "passed", "passing")}
+    return view.model_copy(update={**untimed, "latency_trouble": Trouble()})
 
 
 def _know_metrics(state: EvidenceState, limits: Limits) -> EvidenceState:

@@ -1,9 +1,15 @@
 """What is remembered is what was asked: about the very same objects, with the same rest."""
 
+import weakref
+
 import pytest
 from canaryrollout.core.memory import Memory
 
 Numbers = list[int]
+
+
+class Thing:
+    """Something that one can see go."""
 
 
 def test_an_answer_is_worked_out_once_for_the_same_objects() -> None:
@@ -54,3 +60,15 @@ def test_an_error_is_not_remembered() -> None:
         memory((numbers,), ())
     numbers.append(3)
     assert memory((numbers,), ()) == 3
+
+
+def test_only_the_last_few_are_held() -> None:
+    def ask(same: tuple[Thing], _alike: tuple[()]) -> Thing:
+        return same[0]
+
+    memory, seen = Memory(ask), list[weakref.ref[Thing]]()
+    for _ in range(100):
+        seen.append(weakref.ref(memory((Thing(),), ())))
+    held = [ref() is not None for ref in seen]
+    assert held[-1]
+    assert sum(held) < 10
