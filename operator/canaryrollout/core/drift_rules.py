@@ -8,7 +8,7 @@ fail outright or a version that has failed could get them.
 from collections.abc import Collection
 
 from canaryrollout.api.status import ROUTES_LIMIT, CanaryRolloutStatus, Phase, Routing
-from canaryrollout.core import drift, drift_wording, exposure, pins
+from canaryrollout.core import drift, drift_wording, exposure, known_routes, pins
 from canaryrollout.core.context import AT_REST, Context
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER
 from canaryrollout.core.guards import resume_requested
@@ -187,6 +187,6 @@ def rested(context: Context, status: CanaryRolloutStatus) -> CanaryRolloutStatus
         return status
     found = pins.pinned(context.objects[0], before.routing.routes)
     if before.phase is Phase.ADOPTING:
-        keys = {pin.rsplit("|", 1)[0] for pin in found}
-        found = (*found, *(pin for pin in routing.pinned if pin.rsplit("|", 1)[0] not in keys))
+        keys = {known_routes.key_of(pin) for pin in found}
+        found = (*found, *(pin for pin in routing.pinned if known_routes.key_of(pin) not in keys))
     return status.model_copy(update={"routing": routing.model_copy(update={"pinned": found[:ROUTES_LIMIT]})})

@@ -5,7 +5,7 @@ routes that people added or renamed in mid-rollout.
 from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import ROUTES_LIMIT, CanaryRolloutStatus, Notice, Phase
-from canaryrollout.core import forecast, route_rule
+from canaryrollout.core import forecast, known_routes
 from canaryrollout.core.context import COUNTED, OFF_BASELINE
 from canaryrollout.core.evidence import EvidenceState, begin_step, observe
 from canaryrollout.core.hosts import ServiceHost
@@ -67,7 +67,7 @@ def track(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, host: ServiceHos
     if routing is None or status.rollout is None or status.phase not in OFF_BASELINE:
         return status
     service = named(mesh.virtual_services, routing.virtual_service)
-    routes = routing.routes if service is None else route_rule.tracked_routes(service, host, routing)[:ROUTES_LIMIT]
+    routes = routing.routes if service is None else known_routes.tracked(service, host, routing)[:ROUTES_LIMIT]
     dressed = routing.trial_policy or spec.canary_traffic_policy is not None
     if routes == routing.routes and dressed == routing.trial_policy:
         return status

@@ -13,6 +13,7 @@ from canaryrollout.api.status import CanaryRolloutStatus, RouteRecord, Routing
 from canaryrollout.core import destination_rules as dr
 from canaryrollout.core import virtual_services as vs
 from canaryrollout.core.hosts import ServiceHost
+from canaryrollout.core.known_routes import pin
 from canaryrollout.core.plan import MeshPlan, Target, make_plan, named
 from canaryrollout.core.shapes import mappings
 from canaryrollout.core.snapshot import MeshObjects, Raw
@@ -21,13 +22,13 @@ from canaryrollout.core.snapshot import MeshObjects, Raw
 def pinned(service: Raw | None, records: tuple[RouteRecord, ...]) -> tuple[str, ...]:
     """The recorded routes with their matches, as they are now."""
     keys = {record.key for record in records}
-    return tuple(pin for key, pin, _ in _routes(service) if key in keys) if service is not None else ()
+    return tuple(known for key, known, _ in _routes(service) if key in keys) if service is not None else ()
 
 
 def _routes(service: Raw) -> list[tuple[str, str, Mapping[str, Any]]]:
     """(key, pin, route) of every HTTP route."""
     found = zip(vs.route_keys(service), vs.http_routes(service), strict=True)
-    return [(key, f"{key}|{vs.match_digest(route)}", route) for key, route in found]
+    return [(key, pin(key, vs.match_digest(route)), route) for key, route in found]
 
 
 def pinning(routing: Routing, status: CanaryRolloutStatus, spec: CanaryRolloutSpec, mesh: MeshObjects) -> Routing | None:
@@ -39,8 +40,8 @@ def pinning(routing: Routing, status: CanaryRolloutStatus, spec: CanaryRolloutSp
     wanted = set(routing.pinned)
     records = tuple(
         RouteRecord(key=key, weightless=vs.weightless(mappings(route.get("route"))))
-        for key, pin, route in _routes(service)
-        if pin in wanted
+        for key, known, route in _routes(service)
+        if known in wanted
     )
     stable = routing.stable_subset
     if dr.version_of(rule, label, stable) is None:
