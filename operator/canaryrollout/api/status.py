@@ -97,7 +97,12 @@ class Routing(Model):
         default=None, description="spec.virtualService.routes when this was found; an edit of it waits for the next rollout."
     )
     pinned: Annotated[tuple[Annotated[str, Field(max_length=300)], ...], Field(max_length=ROUTES_LIMIT)] = Field(
-        default=(), description="Routes that were left on stable, each with a digest of its matches: they are kept there at rest."
+        default=(),
+        description="Routes that moved or were left on stable, each with a digest of its matches: by that they are known again in "
+        "mid-rollout, and kept on stable at rest.",
+    )
+    others: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=ROUTES_LIMIT)] | None = Field(
+        default=None, description="Keys of routes to the canary's subset that were there beside those that move: people's, and left alone."
     )
 
 

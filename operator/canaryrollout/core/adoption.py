@@ -130,6 +130,8 @@ def begin(given: Input, routing: Routing, stable: str) -> Routing | Problem:
             "canary_policy_before": dict(policy) if policy is not None else None,
             "trial_policy": given.spec.canary_traffic_policy is not None,
             "version_label": given.spec.version_label,
+            "pinned": (),  # those of this rollout are noted while it goes on
+            "others": None,
         }
     )
     return _with_routes(given, renewed)

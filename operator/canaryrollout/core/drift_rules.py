@@ -186,7 +186,6 @@ def rested(context: Context, status: CanaryRolloutStatus) -> CanaryRolloutStatus
     if status.phase not in AT_REST or before.phase in AT_REST or before.routing is None or routing is None:
         return status
     found = pins.pinned(context.objects[0], before.routing.routes)
-    if before.phase is Phase.ADOPTING:
-        keys = {known_routes.key_of(pin) for pin in found}
-        found = (*found, *(pin for pin in routing.pinned if known_routes.key_of(pin) not in keys))
-    return status.model_copy(update={"routing": routing.model_copy(update={"pinned": found[:ROUTES_LIMIT]})})
+    away = known_routes.away(before.routing.pinned, found)  # one that is given back at rest goes to stable, too
+    kept = (*found, *(pin for pin in before.routing.pinned if pin in away))[:ROUTES_LIMIT]
+    return status.model_copy(update={"routing": routing.model_copy(update={"pinned": kept, "others": None})})

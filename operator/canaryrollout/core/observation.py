@@ -4,7 +4,7 @@ routes that people added or renamed in mid-rollout.
 
 from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
-from canaryrollout.api.status import ROUTES_LIMIT, CanaryRolloutStatus, Notice, Phase
+from canaryrollout.api.status import CanaryRolloutStatus, Notice, Phase
 from canaryrollout.core import forecast, known_routes
 from canaryrollout.core.context import COUNTED, OFF_BASELINE
 from canaryrollout.core.evidence import EvidenceState, begin_step, observe
@@ -67,8 +67,7 @@ def track(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, host: ServiceHos
     if routing is None or status.rollout is None or status.phase not in OFF_BASELINE:
         return status
     service = named(mesh.virtual_services, routing.virtual_service)
-    routes = routing.routes if service is None else known_routes.tracked(service, host, routing)[:ROUTES_LIMIT]
-    dressed = routing.trial_policy or spec.canary_traffic_policy is not None
-    if routes == routing.routes and dressed == routing.trial_policy:
-        return status
-    return status.model_copy(update={"routing": routing.model_copy(update={"routes": routes, "trial_policy": dressed})})
+    found = routing if service is None else known_routes.tracked(service, host, routing)
+    if spec.canary_traffic_policy is not None and not found.trial_policy:
+        found = found.model_copy(update={"trial_policy": True})
+    return status if found is routing else status.model_copy(update={"routing": found})
