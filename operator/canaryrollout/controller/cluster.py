@@ -8,7 +8,7 @@ from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus
 from canaryrollout.controller.pods import seen, versions
 from canaryrollout.controller.subject import Object, Subject
-from canaryrollout.core.context import WRITING
+from canaryrollout.core.phases import WRITING
 from canaryrollout.core.snapshot import CustomMetricQuery, MeshObjects, Problem, Snapshot
 from canaryrollout.kube.client import KubeClient
 from canaryrollout.kube.errors import Forbidden, KindMissing

@@ -12,9 +12,10 @@ from canaryrollout.controller.cluster import ClusterReader, MetricLookup, no_cus
 from canaryrollout.controller.revisions import Revisions
 from canaryrollout.controller.subject import Subject
 from canaryrollout.controller.surroundings import SurroundingsReader
-from canaryrollout.core.context import COUNTED, WRITING, Context, reads_around
+from canaryrollout.core.context import Context
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.observation import limits
+from canaryrollout.core.phases import COUNTED, WRITING, reads_around
 from canaryrollout.core.slicing import next_poll
 from canaryrollout.core.snapshot import Poll, PollFailure, Problem, Raw, Snapshot, SyncReport
 from canaryrollout.core.standing import Standing, asked, asking, stand

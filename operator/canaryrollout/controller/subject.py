@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus
-from canaryrollout.core.context import OFF_BASELINE
+from canaryrollout.core.phases import OFF_BASELINE
 from canaryrollout.core.snapshot import Problem
 
 Object = dict[str, Any]

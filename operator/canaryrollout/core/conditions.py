@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 
 from canaryrollout.api.status import CanaryRolloutStatus, Condition, Phase, ProxySummary
 from canaryrollout.core import adoption
-from canaryrollout.core.context import COUNTED, Context
+from canaryrollout.core.context import Context
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT, DRIFTED, TAKEN_OVER, strayed
 from canaryrollout.core.events import TRACES_GO
 from canaryrollout.core.guards import start_problem
+from canaryrollout.core.phases import COUNTED
 from canaryrollout.core.printable import shown
+from canaryrollout.core.proof import settled
 from canaryrollout.core.snapshot import Problem
 from canaryrollout.core.sync_wording import envoys_read, lagging_summary
 from canaryrollout.core.transitions import failure_reason
@@ -157,7 +159,7 @@ def _before_the_rollout(context: Context) -> str:
 
 
 def _preparing(context: Context) -> str:
-    if not context.settled:
+    if not settled(context):
         return lagging_summary(context)
     return "the proxies know it; " + (_latest(context) if context.evidence is None else "waiting for its endpoints")
 
@@ -198,7 +200,7 @@ def _sync(context: Context) -> State | None:
         return None
     if sync.problem is not None:
         return "Unknown", sync.problem.reason, sync.problem.message
-    if sync.in_sync and (plan is None or context.settled):  # without a plan: the proof with which the phase has come to rest
+    if sync.in_sync and (plan is None or settled(context)):  # without a plan: the proof with which the phase has come to rest
         told = f"{len(sync.proxies)} of {len(sync.proxies)} proxies acknowledged the configuration"
         return ("True", "Acknowledged", told) if sync.envoys is None else ("True", "Verified", f"{told}; {envoys_read(sync.envoys)}")
     reason = next((f"Proxy{proxy.state.value}" for proxy in sync.lagging), "NotGenerated")

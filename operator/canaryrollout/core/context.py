@@ -1,77 +1,29 @@
 """One decision's inputs and what follows from them: the vocabulary in which the transition table is written."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from canaryrollout.api.analysis import Analysis
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
-from canaryrollout.core import footing, undoing
+from canaryrollout.core import footing, requested, undoing
 from canaryrollout.core.adoption import find_stable
+from canaryrollout.core.doubts import doubts
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER, conflict
 from canaryrollout.core.evidence import EvidenceState
 from canaryrollout.core.findings import Finding
-from canaryrollout.core.footing import EXAMINED
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.lazy import lazy
 from canaryrollout.core.limits import Limits
-from canaryrollout.core.ownership import Author, annotator, last_author
+from canaryrollout.core.ownership import Author, last_author
+from canaryrollout.core.phases import AT_REST, PROVING, WRITING, looks_around
 from canaryrollout.core.pins import rest_plan
 from canaryrollout.core.plan import MeshPlan, make_plan, named, target_of
 from canaryrollout.core.preflight.chain import examine, first_error, structural_problem
 from canaryrollout.core.preflight.inputs import Input
-from canaryrollout.core.printable import printable
-from canaryrollout.core.snapshot import Expectation, Poll, PollFailure, Problem, Raw, Snapshot, VersionPods
+from canaryrollout.core.snapshot import Expectation, Problem, Raw, Snapshot, VersionPods
 from canaryrollout.core.verdict import Verdict, Wait, verdict
 
-RETRY = "canaryrollout.io/retry"
-RESUME = "canaryrollout.io/resume"
-"""Annotations that ask for something at run time; each new value is one request."""
-TAKEOVER = "canaryrollout.io/takeover"
-"""Annotation of the CanaryRollout, its VirtualService or its DestinationRule by which people take the routing over."""
-REQUEST_LIMIT = 253
-"""Characters of such a value that count (and fit into status.handled)."""
-
-WATCHED = frozenset({Phase.SHIFTING, Phase.ANALYSING, Phase.PAUSED, Phase.PROMOTING})
-"""Phases in which evidence is counted, so that a breach is undone: all in which the canary may have traffic."""
-
-COUNTED = frozenset(WATCHED | {Phase.PREPARING})
-"""Phases in which the provider is polled: the count begins before the canary's first request."""
-
-OFF_BASELINE = frozenset(COUNTED | {Phase.ROLLING_BACK, Phase.RESTORING})
-"""Phases in which deletion has to wait until the mesh is restored."""
-
-WRITING = frozenset(OFF_BASELINE | {Phase.ADOPTING})
-"""Phases in which the machine may touch the mesh."""
-
-AT_REST = frozenset({Phase.STABLE, Phase.ROLLED_BACK})
-"""Phases in which nothing of the operator's is under way in the mesh."""
-
-PROVING = frozenset(WRITING - {Phase.ANALYSING, Phase.PAUSED})
-"""Phases that wait for the proxies."""
-
-CLEANUP_SECONDS = 60.0
-"""So long what routes do not need any more is taken out of a DestinationRule again and again."""
-
-
-def looks_around(spec: CanaryRolloutSpec, status: CanaryRolloutStatus) -> bool:
-    """Whether the whole of preflight is asked for: before a start, and before each step. At rest, and on the way back to a version
-    that served before, only what the machine itself stands on has to be there.
-    """
-    if status.phase is Phase.STABLE:
-        return spec.version not in (status.stable_version, status.previous_version)
-    return status.phase in EXAMINED and status.rollout is not None and not status.rollout.revert
-
-
 _NO_PODS = VersionPods()
-
-
-def reads_around(spec: CanaryRolloutSpec, status: CanaryRolloutStatus) -> bool:
-    """Whether other namespaces are looked at: for the whole of preflight, before the first write, and always for a delegate, whose
-    roots may be there.
-    """
-    delegate = status.routing is not None and bool(status.routing.roots)
-    return looks_around(spec, status) or status.phase is Phase.PENDING or delegate
 
 
 @dataclass(frozen=True)
@@ -191,17 +143,7 @@ class Context:
     @lazy
     def taken_over_by_annotation(self) -> str:
         """As above, where an annotation says so."""
-        own = {"annotations": self.snapshot.annotations, "managedFields": self.snapshot.managed_fields, "name": self.snapshot.name}
-        mine: Raw = {"kind": "CanaryRollout", "metadata": own}
-        for item in (mine, *self.objects):
-            annotations = item["metadata"].get("annotations") if item is not None else None
-            value = str(annotations.get(TAKEOVER, "")).strip() if annotations else ""
-            if item is not None and value and value.lower() != "false":
-                who = annotator(item, TAKEOVER)
-                said = f" by {who}" if who is not None else ""
-                why = "" if value.lower() == "true" else f": {printable(value)[:REQUEST_LIMIT]}"
-                return f"annotation {TAKEOVER} of {item['kind']} {item['metadata']['name']}{said}{why}"
-        return ""
+        return requested.takeover(self.snapshot, self.objects)
 
     @property
     def widening(self) -> bool:
@@ -232,36 +174,6 @@ class Context:
         """The pods of the version to fall back to."""
         return self.pods(self.status.rollout.stable if self.status.rollout else self.status.stable_version)
 
-    def proved(self, expectation: Expectation | None) -> bool:
-        """Whether the proxies are proved to serve exactly that."""
-        sync = self.snapshot.sync
-        return expectation is not None and sync is not None and sync.expectation == expectation and sync.in_sync
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is left to write and the proxies acknowledged the routes (the clusters, before any route)."""
-        plan = self.plan
-        return plan is not None and plan.subsets is None and plan.routes is None and self.proved(plan.question)
-
-    @property
-    def converged(self) -> bool:
-        """Settled, and what had to wait for the proof is cleaned up too, as far as others let it."""
-        return self.settled and self.plan is not None and (self.plan.cleanup is None or self.cleaned_in_vain)
-
-    @property
-    def cleaned_in_vain(self) -> bool:
-        """Whether somebody puts back, or refuses, what is cleaned up since long ago: no route needs it any more, so it may stay."""
-        if not self.settled or self.plan is None or self.plan.cleanup is None:
-            return False
-        return self.snapshot.now - self._settled_since >= CLEANUP_SECONDS
-
-    @property
-    def _settled_since(self) -> float:
-        """API time since which this phase has had its proof, as far as anybody looked; now while it has not been told yet."""
-        told = {c.type: c.last_transition_time for c in self.status.conditions if c.status == "True"}
-        began = self.status.rollout.phase_since if self.status.rollout is not None else told.get("Reconciling", self.snapshot.now)
-        return max(began, told.get("ProxiesSynced", self.snapshot.now), self.snapshot.watched_since)
-
     @property
     def drifted(self) -> bool:
         """Whether somebody else changed what this phase had already written."""
@@ -286,65 +198,12 @@ class Context:
     @lazy
     def verdict(self) -> Verdict:
         """What the evidence says. Only a pass with a fresh answer of the provider can find for the canary."""
-        problems = (*_doubts(self.snapshot.poll), *self._unready, *self._shared_workload)
+        problems = doubts(self.snapshot, self.canary, self.stable)
         if self.evidence is None:
             return Wait(problems[0].reason, problems[0].message) if problems else Wait("NotObserved", "nothing has been counted yet")
         return verdict(self.evidence, self.limits, problems)
-
-    @property
-    def _unready(self) -> tuple[Problem, ...]:
-        """Pods of the canary that do not serve: what the others show is not yet what all will do."""
-        ready, total = self.canary.ready, self.canary.total
-        if ready >= total or not self.snapshot.observed_endpoints:
-            return ()
-        failing = f" ({'; '.join(self.canary.failing)})" if self.canary.failing else ""
-        return (Problem("CanaryPodsUnready", f"{ready} of {total} canary pods are ready{failing}"),)
-
-    @property
-    def _shared_workload(self) -> tuple[Problem, ...]:
-        """A workload with pods of both versions: its requests cannot be told apart."""
-        shared = sorted(set(self.canary.workloads) & set(self.stable.workloads))
-        if not shared:
-            return ()
-        return (Problem("SharedWorkload", f"pods of both versions belong to {', '.join(shared)}: their requests cannot be told apart"),)
 
     @lazy
     def analysis(self) -> Analysis:
         """The analysis at the present weight, the step's overrides applied."""
         return self.spec.analysis_at(self.status.weight)
-
-    @property
-    def observed_long_enough(self) -> bool:
-        """Whether the step has been watched for its minDuration, in Prometheus time."""
-        step = self.status.rollout.step if self.status.rollout else None
-        if step is None or step.observed_from is None or step.observed_until is None:
-            return False
-        return step.observed_until - step.observed_from >= self.analysis.min_duration
-
-    def requested(self, annotations: Mapping[str, str], name: str, handled: str) -> bool:
-        """Whether an annotation carries a request that has not been carried out."""
-        return bool(annotations.get(name)) and annotations[name][:REQUEST_LIMIT] != handled
-
-    @property
-    def waiting_since(self) -> float:
-        """API time from which the proxies are waited for, as far as anybody was there to ask them.
-
-        Preparing may rest for long on a proof that it has (no endpoints yet, paused): there the wait starts when it is lost. So it
-        does where there is no rollout: adopting, and undoing what the operator left at rest.
-        """
-        rollout, now, drift = self.status.rollout, self.snapshot.now, self.status.drift
-        held = drift.next_attempt if drift is not None and drift.next_attempt is not None else 0.0
-        since = max(rollout.phase_since if rollout is not None else 0.0, self.snapshot.watched_since, held)
-        proof = next((c for c in self.status.conditions if c.type == "ProxiesSynced"), None)
-        if rollout is not None and (self.status.phase is not Phase.PREPARING or proof is None):
-            return since
-        if rollout is None and self.settled:
-            return self._settled_since
-        return now if proof is None or proof.status == "True" else max(since, proof.last_transition_time)
-
-
-def _doubts(poll: Poll | PollFailure | None) -> tuple[Problem, ...]:
-    """What forbids finding for the canary now."""
-    if poll is None:
-        return (Problem("BetweenPolls", "the provider was not asked in this pass"),)
-    return (poll.problem,) if isinstance(poll, PollFailure) else poll.problems

@@ -9,9 +9,10 @@ from collections.abc import Collection
 
 from canaryrollout.api.status import ROUTES_LIMIT, CanaryRolloutStatus, Phase, Routing
 from canaryrollout.core import drift, drift_wording, exposure, known_routes, pins
-from canaryrollout.core.context import AT_REST, Context
+from canaryrollout.core.context import Context
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER
 from canaryrollout.core.guards import resume_requested
+from canaryrollout.core.phases import AT_REST
 from canaryrollout.core.transitions import back, handled, held, paused_by_request, unproved_step
 
 

@@ -1,12 +1,10 @@
 """What a rollout under way stands on although it is other people's: routes that move, and stable's subset."""
 
 from canaryrollout.api.spec import CanaryRolloutSpec
-from canaryrollout.api.status import CanaryRolloutStatus, Phase
+from canaryrollout.api.status import CanaryRolloutStatus
 from canaryrollout.core import destination_rules as dr
+from canaryrollout.core.phases import EXAMINED
 from canaryrollout.core.snapshot import Problem, Raw
-
-EXAMINED = frozenset({Phase.PREPARING, Phase.SHIFTING, Phase.ANALYSING, Phase.PAUSED})
-"""Phases of a rollout in which another step may follow, so that everything of preflight has to hold."""
 
 
 def unmoved(status: CanaryRolloutStatus) -> bool:

@@ -1,8 +1,10 @@
 """The guards of the transition table: one question each, answered from the context alone."""
 
+from canaryrollout.core import proof
 from canaryrollout.core.adoption import adopt, begin, next_step
-from canaryrollout.core.context import RESUME, RETRY, Context
+from canaryrollout.core.context import Context
 from canaryrollout.core.drift_wording import DRIFT_CONFLICT, TAKEN_OVER
+from canaryrollout.core.requested import RESUME, RETRY, open_request
 from canaryrollout.core.snapshot import Poll, Problem
 from canaryrollout.core.verdict import Fail, Pass, Wait
 
@@ -141,7 +143,7 @@ def ready_to_shift(context: Context) -> bool:
     The way back to the version before needs neither a count nor what it leads away from.
     """
     rollout = context.status.rollout
-    if not context.settled or context.canary.ready == 0 or context.spec.paused or context.problem is not None:
+    if not proof.settled(context) or context.canary.ready == 0 or context.spec.paused or context.problem is not None:
         return False
     if rollout is not None and rollout.revert:
         return True
@@ -150,17 +152,17 @@ def ready_to_shift(context: Context) -> bool:
 
 def settled(context: Context) -> bool:
     """Every relevant proxy has acknowledged the step's weights."""
-    return context.settled and not context.unmoved
+    return proof.settled(context) and not context.unmoved
 
 
 def converged(context: Context) -> bool:
     """Acknowledged and cleaned up."""
-    return context.converged
+    return proof.converged(context)
 
 
 def converged_after_rollback(context: Context) -> bool:
     """As above, after somebody changed the routes of a version that has failed."""
-    return context.converged and context.status.rollout is not None
+    return proof.converged(context) and context.status.rollout is not None
 
 
 def reverted(context: Context) -> bool:
@@ -178,9 +180,17 @@ def pause_requested(context: Context) -> bool:
     return context.spec.paused
 
 
+def _observed_long_enough(context: Context) -> bool:
+    """Whether the step has been watched for its minDuration, in Prometheus time."""
+    step = context.status.rollout.step if context.status.rollout else None
+    if step is None or step.observed_from is None or step.observed_until is None:
+        return False
+    return step.observed_until - step.observed_from >= context.analysis.min_duration
+
+
 def passed(context: Context) -> bool:
     """Enough evidence for the canary, for long enough, with weights that still stand."""
-    return isinstance(context.verdict, Pass) and context.observed_long_enough and context.problem is None
+    return isinstance(context.verdict, Pass) and _observed_long_enough(context) and context.problem is None
 
 
 def _at_last_step(context: Context) -> bool:
@@ -229,9 +239,9 @@ def inconclusive_promote_last(context: Context) -> bool:
 
 
 def _sync_timed_out(context: Context, policy: str) -> bool:
-    if context.spec.sync.on_timeout != policy or context.settled:
+    if context.spec.sync.on_timeout != policy or proof.settled(context):
         return False
-    return context.snapshot.now - context.waiting_since > context.spec.sync.timeout
+    return context.snapshot.now - proof.waiting_since(context) > context.spec.sync.timeout
 
 
 def sync_timed_out_rollback(context: Context) -> bool:
@@ -246,7 +256,7 @@ def sync_timed_out_pause(context: Context) -> bool:
 
 def resume_requested(context: Context) -> bool:
     """Somebody asks to go on."""
-    return context.requested(context.snapshot.annotations, RESUME, context.status.handled.resume)
+    return open_request(context.snapshot.annotations, RESUME, context.status.handled.resume)
 
 
 def resumed(context: Context) -> bool:
@@ -267,9 +277,9 @@ def resumed_before_shifting(context: Context) -> bool:
 def rolled_back_for_good(context: Context) -> bool:
     """Back on stable, for a reason that speaks against the version that is still desired."""
     rollout = context.status.rollout
-    return context.converged and rollout is not None and rollout.version == context.spec.version and rollout.reason in FAILURES
+    return proof.converged(context) and rollout is not None and rollout.version == context.spec.version and rollout.reason in FAILURES
 
 
 def retry_requested(context: Context) -> bool:
     """Try the same version again."""
-    return context.requested(context.snapshot.annotations, RETRY, context.status.handled.retry)
+    return open_request(context.snapshot.annotations, RETRY, context.status.handled.retry)

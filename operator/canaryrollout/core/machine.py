@@ -16,12 +16,13 @@ from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.core import conditions, drift_rules, moves
 from canaryrollout.core import guards as when
 from canaryrollout.core import transitions as to
-from canaryrollout.core.context import AT_REST, Context
+from canaryrollout.core.context import Context
 from canaryrollout.core.decision import Decision, MeshWrite
 from canaryrollout.core.events import drift_events, forecast_events, transition_events
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.notices import noted
 from canaryrollout.core.observation import count, limits, track
+from canaryrollout.core.phases import AT_REST
 from canaryrollout.core.snapshot import Raw, Snapshot
 from canaryrollout.core.standing import substituted
 

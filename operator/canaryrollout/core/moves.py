@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 from canaryrollout.api.status import Phase
 from canaryrollout.core import drift, ownership
-from canaryrollout.core.context import AT_REST, COUNTED, OFF_BASELINE, PROVING, Context
+from canaryrollout.core.context import Context
 from canaryrollout.core.decision import Action, EmitEvent, MeshWrite, PatchObject, SetFinalizer
 from canaryrollout.core.events import left_behind, not_cleaned_up
+from canaryrollout.core.phases import AT_REST, COUNTED, OFF_BASELINE, PROVING
 from canaryrollout.core.plan import named
+from canaryrollout.core.proof import cleaned_in_vain, converged, proved, waiting_since
 
 if TYPE_CHECKING:
     from canaryrollout.core.machine import MachineSettings
@@ -36,7 +38,7 @@ def actions(context: Context) -> tuple[Action, ...]:
 def left_over(context: Context) -> tuple[EmitEvent, ...]:
     """What to tell where a phase ends although something could not be cleaned up."""
     routing = context.status.routing
-    return (not_cleaned_up(routing),) if context.cleaned_in_vain and routing is not None else ()
+    return (not_cleaned_up(routing),) if cleaned_in_vain(context) and routing is not None else ()
 
 
 def restored(context: Context) -> bool:
@@ -45,7 +47,7 @@ def restored(context: Context) -> bool:
         return False
     if context.taken_over:  # whoever has the routing keeps it
         return True
-    if context.spec.deletion_policy == "Keep" or context.converged or _nothing_to_restore(context):
+    if context.spec.deletion_policy == "Keep" or converged(context) or _nothing_to_restore(context):
         return True
     return context.status.rollout is None and not context.widening  # another version has come up: what is written stays
 
@@ -74,8 +76,8 @@ def next_write(context: Context) -> MeshWrite | None:
     if plan.routes is not None:
         if drift.waiting(context.status.drift, "VirtualService", now) or not context.safe:
             return None
-        return plan.routes if not plan.clusters_first or context.proved(plan.clusters) else None
-    return plan.cleanup if plan.cleanup is not None and context.proved(plan.splits) else None
+        return plan.routes if not plan.clusters_first or proved(context, plan.clusters) else None
+    return plan.cleanup if plan.cleanup is not None and proved(context, plan.splits) else None
 
 
 def _releases(context: Context) -> tuple[PatchObject, ...]:
@@ -103,7 +105,7 @@ def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool)
     waits = [held] if held is not None else []
     if drift.flapping(status.drift, context.snapshot.now) and not drift.lasting(status.drift, context.snapshot.now):
         waits.append(drift.HARM_SECONDS)
-    if held is None and (status.phase in PROVING or context.question is not None) and not context.converged:
+    if held is None and (status.phase in PROVING or context.question is not None) and not converged(context):
         waits.append(_proof_wait(context, settings))
     if status.phase in COUNTED:
         due = context.snapshot.poll_due
@@ -115,7 +117,7 @@ def requeue_after(context: Context, settings: "MachineSettings", *, moved: bool)
 
 def _proof_wait(context: Context, settings: "MachineSettings") -> float:
     """Often at first, then more and more slowly."""
-    waited = context.snapshot.now - context.waiting_since
+    waited = context.snapshot.now - waiting_since(context)
     return settings.sync_interval if waited < EAGER_SECONDS else min(waited / 10.0, settings.poll_interval)
 
 

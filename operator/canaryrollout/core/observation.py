@@ -6,11 +6,11 @@ from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Notice, Phase
 from canaryrollout.core import forecast, known_routes
-from canaryrollout.core.context import COUNTED, OFF_BASELINE
 from canaryrollout.core.evidence import EvidenceState, begin_step, observe
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.limits import Limits, limits_of
 from canaryrollout.core.notices import joined
+from canaryrollout.core.phases import COUNTED, OFF_BASELINE
 from canaryrollout.core.plan import named
 from canaryrollout.core.snapshot import MeshObjects, Poll, Snapshot
 

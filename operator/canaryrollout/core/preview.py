@@ -6,12 +6,12 @@ from enum import StrEnum
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase, Routing
 from canaryrollout.core.adoption import serving_version
-from canaryrollout.core.context import RESUME, RETRY
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.machine import MachineSettings
 from canaryrollout.core.preflight.chain import structural_problem
 from canaryrollout.core.preflight.inputs import Input
 from canaryrollout.core.rehearsal import Move, Rehearsal, all_ready, easily_passed
+from canaryrollout.core.requested import RESUME, RETRY
 from canaryrollout.core.snapshot import MeshObjects, Problem, Raw, Snapshot
 from canaryrollout.core.surroundings import KINDS as AROUND
 from canaryrollout.core.surroundings import Surroundings

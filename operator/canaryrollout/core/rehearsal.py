@@ -9,11 +9,12 @@ from itertools import pairwise
 
 from canaryrollout.api.spec import CanaryRolloutSpec, Sync
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
-from canaryrollout.core.context import COUNTED, Context
+from canaryrollout.core.context import Context
 from canaryrollout.core.decision import CreateObject, Decision, PatchObject, SetFinalizer
 from canaryrollout.core.machine import MachineSettings, decide
 from canaryrollout.core.memory_mesh import MemoryMesh
 from canaryrollout.core.observation import limits
+from canaryrollout.core.phases import COUNTED
 from canaryrollout.core.snapshot import (
     Counts,
     MeshObjects,

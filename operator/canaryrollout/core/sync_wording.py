@@ -2,6 +2,7 @@
 
 from canaryrollout.core.context import Context
 from canaryrollout.core.drift_wording import waiting
+from canaryrollout.core.proof import settled
 from canaryrollout.core.snapshot import WRITE_REFUSED, EnvoysRead, ProxyState
 
 
@@ -31,7 +32,7 @@ def lagging_summary(context: Context, limit: int = 5) -> str:
         rollout = context.status.rollout
         empty = context.status.stable_version if rollout is None or context.canary.ready else rollout.version
         return f"the weights are not written while version {empty} has no ready endpoint"
-    if context.plan is not None and (context.plan.pending or (context.settled and context.plan.cleanup is not None)):
+    if context.plan is not None and (context.plan.pending or (settled(context) and context.plan.cleanup is not None)):
         return _unwritten(context)
     sync = context.snapshot.sync
     if sync is None:
@@ -56,4 +57,4 @@ def _unwritten(context: Context) -> str:
         return refusal.message
     rule = context.status.routing.destination_rule if context.status.routing is not None else ""
     cleaning = f"all proxies have it; taking out of DestinationRule {rule} what is not needed any more"
-    return cleaning if context.settled else "the configuration is being written"
+    return cleaning if settled(context) else "the configuration is being written"

@@ -4,11 +4,12 @@ from canaryrollout.api.quantities import format_duration
 from canaryrollout.api.status import CanaryRolloutStatus, HistoryEntry, Outcome, RolloutState, Routing, StepStatus
 from canaryrollout.core import adoption, undoing
 from canaryrollout.core import destination_rules as dr
-from canaryrollout.core.context import REQUEST_LIMIT, RESUME, RETRY, Context
+from canaryrollout.core.context import Context
 from canaryrollout.core.evidence import EvidenceState, begin_anew, begin_step, resume_step
 from canaryrollout.core.guards import SHARED_FAILURE
 from canaryrollout.core.plan import named
 from canaryrollout.core.printable import shown
+from canaryrollout.core.requested import REQUEST_LIMIT, RESUME, RETRY
 from canaryrollout.core.snapshot import Problem
 from canaryrollout.core.sync_wording import sync_explanation, sync_reason
 from canaryrollout.core.verdict import Fail, Wait

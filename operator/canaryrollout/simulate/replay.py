@@ -12,12 +12,13 @@ from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
 from canaryrollout.core import slicing
-from canaryrollout.core.context import COUNTED, PROVING, Context
+from canaryrollout.core.context import Context
 from canaryrollout.core.decision import CreateObject, Decision, PatchObject
 from canaryrollout.core.machine import MachineSettings, decide
 from canaryrollout.core.memory import Memory
 from canaryrollout.core.memory_mesh import MemoryMesh
 from canaryrollout.core.observation import limits
+from canaryrollout.core.phases import COUNTED, PROVING
 from canaryrollout.core.rehearsal import Rehearsal
 from canaryrollout.core.snapshot import Expectation, Poll, ProxyState, ProxyStatus, Slice, Snapshot, SyncReport, VersionPods
 from canaryrollout.core.virtual_services import http_routes, subset_of, weight_of

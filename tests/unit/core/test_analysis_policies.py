@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from canaryrollout.api.status import Phase
-from canaryrollout.core.context import RESUME
+from canaryrollout.core.requested import RESUME
 from canaryrollout.core.snapshot import ProxyState, ProxyStatus
 from world import World, adopted, pods
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 from canaryrollout.api.status import Phase
-from canaryrollout.core.context import CLEANUP_SECONDS
+from canaryrollout.core.proof import CLEANUP_SECONDS
 from world import World, adopted, destination_rule, virtual_service
 
 

@@ -9,8 +9,8 @@ import yaml
 from canaryrollout.api.drift import DRIFT_LIMIT, DriftState
 from canaryrollout.api.status import Phase
 from canaryrollout.core import drift
-from canaryrollout.core.context import RESUME
 from canaryrollout.core.drift import LAST_DELAY_SECONDS, WINDOW_SECONDS, Look, at_rest, delay, flapping, followed, recent
+from canaryrollout.core.requested import RESUME
 from hypothesis import given
 from hypothesis import strategies as st
 from world import World, destination, destination_rule, pods, virtual_service

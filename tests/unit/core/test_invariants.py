@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 
 from canaryrollout.api.status import Phase
-from canaryrollout.core.context import RESUME, RETRY, TAKEOVER
+from canaryrollout.core.requested import RESUME, RETRY, TAKEOVER
 from canaryrollout.core.snapshot import ProxyState, ProxyStatus
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,7 +1,7 @@
 """Requests at run time, made by annotations: each value acts once, and only on what there was when it was made."""
 
 from canaryrollout.api.status import Phase
-from canaryrollout.core.context import RESUME, RETRY
+from canaryrollout.core.requested import RESUME, RETRY
 from world import World, adopted
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import world as worlds
 from canaryrollout.api.status import Phase
-from canaryrollout.core.context import RESUME, TAKEOVER
+from canaryrollout.core.requested import RESUME, TAKEOVER
 from world import World, destination, destination_rule, virtual_service
 
 

@@ -11,11 +11,12 @@ import jsonpatch
 from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Phase
-from canaryrollout.core.context import COUNTED, Context
+from canaryrollout.core.context import Context
 from canaryrollout.core.decision import Action, CreateObject, Decision, EmitEvent, PatchObject, SetFinalizer
 from canaryrollout.core.guards import ROLLBACK_REASONS
 from canaryrollout.core.machine import MachineSettings, decide
 from canaryrollout.core.observation import limits
+from canaryrollout.core.phases import COUNTED
 from canaryrollout.core.snapshot import (
     Counts,
     EnvoysRead,
