@@ -101,8 +101,10 @@ class Routing(Model):
         description="Routes that moved or were left on stable, each with a digest of its matches: by that they are known again in "
         "mid-rollout, and kept on stable at rest.",
     )
-    others: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=ROUTES_LIMIT)] | None = Field(
-        default=None, description="Keys of routes to the canary's subset that were there beside those that move: people's, and left alone."
+    others: Annotated[tuple[Annotated[str, Field(max_length=300)], ...], Field(max_length=ROUTES_LIMIT)] | None = Field(
+        default=None,
+        description="Routes to the canary's subset that were there beside those that move, each with a digest of its matches: people's, "
+        "and left alone.",
     )
 
 

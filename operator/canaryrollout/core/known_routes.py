@@ -29,6 +29,13 @@ def _match_of(pinned: str) -> str:
     return pinned.rpartition("|")[2]
 
 
+def _unnumbered(pinned: str) -> str:
+    """The pin without the number of a repeated name: it says only how many of that name come before."""
+    key, _, digest = pinned.rpartition("|")
+    name, numbered, number = key.rpartition("#")
+    return pin(name if numbered and number.isdigit() else key, digest)
+
+
 def away(pins: Collection[str], there: Collection[str]) -> frozenset[str]:
     """Those of the pins that are not there: neither their key nor their match is in a pin of `there`."""
     keys, matches = {key_of(found) for found in there}, {_match_of(found) for found in there}
@@ -45,7 +52,9 @@ def _tracked(same: tuple[Raw, Routing], alike: tuple[ServiceHost]) -> Routing:
     (virtual_service, routing), (host,) = same, alike
     stable, canary = routing.stable_subset, routing.canary_subset
     routes = {route.key: route for route in routes_of(virtual_service, host)}
-    kept = {record.key: record for record in routing.routes if record.key in routes}
+    others = frozenset(map(_unnumbered, routing.others or ())) - frozenset(map(_unnumbered, routing.pinned))
+    shifted = {key for key, route in routes.items() if _unnumbered(pin(key, route.match)) in others}  # to the key of one that has gone
+    kept = {record.key: record for record in routing.routes if record.key in routes and record.key not in shifted}
     moving = moving_routes(virtual_service, host, stable, canary, routing.only_routes)
     fresh = {record.key: record for record in moving if record.key not in kept}
     missing = _missing(routing, routes, kept)
@@ -61,7 +70,7 @@ def _tracked(same: tuple[Raw, Routing], alike: tuple[ServiceHost]) -> Routing:
     seen = {
         "routes": records,
         "pinned": (*before, *pins)[-ROUTES_LIMIT:],  # too many: without the oldest
-        "others": tuple(sorted(key for key, route in routes.items() if key not in mine and canary in route.named))[:ROUTES_LIMIT],
+        "others": tuple(pin(key, route.match) for key, route in routes.items() if key not in mine and canary in route.named)[:ROUTES_LIMIT],
     }
     return routing if all(getattr(routing, name) == value for name, value in seen.items()) else routing.model_copy(update=seen)
 
@@ -78,16 +87,18 @@ class _Missing:
     """Whether one went in this very pass, or all did: what it became may have another name and another match."""
     pins: frozenset[str]
     strangers: frozenset[str]
-    """Keys of routes that were seen beside the rollout's."""
+    """Pins of routes that were seen beside the rollout's."""
 
     def includes(self, route: Route) -> bool:
         """Whether a route without a record is one of them.
 
         It may be all on the canary by now; stable's destination tells it from a pinned route, and where stable has left, its match.
         """
-        if route.key in self.strangers:
-            return False
         same_match = route.match in {_match_of(known) for known in self.pins}
+        if _unnumbered(pin(route.key, route.match)) in map(_unnumbered, self.strangers):
+            return False
+        if route.key in {key_of(other) for other in self.strangers} and not same_match:  # two may have one name
+            return False
         if {self.routing.stable_subset, self.routing.canary_subset} <= route.named:
             # Its new name need not be among those that may move: what carries the canary's share has to come back.
             return self.edited or same_match or route.key in {key_of(known) for known in self.pins}
@@ -100,6 +111,6 @@ def _missing(routing: Routing, routes: Mapping[str, Route], kept: Collection[str
     pins = away(routing.pinned, [pin(key, routes[key].match) for key in kept])
     strangers = routing.others
     if strangers is None:  # nobody has looked yet: what is there beside the rollout's is not its, unless something went meanwhile
-        strangers = () if went else tuple(routes)
+        strangers = () if went else tuple(pin(key, route.match) for key, route in routes.items())
     edited = went or not routing.routes  # without any, one that went before may be given back
     return _Missing(routing, edited, pins, frozenset(strangers)) if edited or pins else None

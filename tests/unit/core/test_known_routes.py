@@ -190,6 +190,33 @@ def test_a_pin_that_takes_the_name_of_a_route_that_has_gone_is_left_alone() -> N
     assert edited.route("2s") == theirs
 
 
+def test_a_route_that_comes_back_beside_a_pin_that_has_taken_its_name_is_known_by_its_match() -> None:
+    theirs = {"name": "a", "match": match("/t"), "timeout": "2s", "route": THEIRS["pinned"]}
+    edited = rollout([A, MAIN], "promoting")
+    edited.take("1s")
+    edited.seen()
+    edited.http.insert(0, copy.deepcopy(theirs))
+    edited.seen()
+    edited.give_back("1s")
+    edited.seen()
+    edited.roll_back()
+    assert (edited.route("2s"), edited.share("1s")) == (theirs, 0)
+
+
+@pytest.mark.parametrize("kind", ["pinned", "pinned beside stable"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_of_two_routes_of_one_name_the_rollouts_is_known_by_its_match(kind: str, gone: bool) -> None:
+    theirs = {"name": "a", "match": match("/t"), "timeout": "2s", "route": THEIRS[kind]}
+    edited = rollout([A, theirs, MAIN], 10)
+    ours = edited.take("1s")
+    if not gone:
+        edited.http.insert(1, ours)
+    edited.seen()
+    edited.roll_back()
+    assert edited.route("2s") == theirs
+    assert gone or edited.share("1s") == 0
+
+
 OPERATIONS = ["rename", "match anew", "take", "give back", "give back renamed", "delegate", "reorder", "pin under its name", "wait"]
 
 
