@@ -65,9 +65,10 @@ def read(question: Question, end: int, answers: Answers) -> Baseline:
 def known_since(baseline: Baseline | None, weight_since: float | None) -> float | None:
     """Prometheus time since which stable's requests have certainly been known; None: that cannot be told.
 
-    The baseline was read before the canary's first weight, and the first of its slices may have been empty but for its end.
+    The baseline was read before the canary's first weight, and the first of its slices may have been empty but for its end. One of no
+    span has seen nothing of stable, or could not be got: the first requests that there are may be new.
     """
-    if baseline is None or weight_since is None:
+    if baseline is None or weight_since is None or baseline.seconds <= 0.0:
         return None
     return weight_since - max(0.0, baseline.seconds - SLICE_MS / 1000.0)
 

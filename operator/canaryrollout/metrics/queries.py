@@ -70,10 +70,11 @@ def known_before(question: Question, length: int, settle: int, interval: int) ->
 
     Where nobody had, a series that is born in the slice may be an old one: Prometheus lost its data, or has had no samples for longer
     than the look-back. All proxies are scraped again within an `interval` of the first; `settle`, of more than two, is "long before".
-    The window is shorter than the look-back of `growth` by as much as one proxy may be scraped earlier than another.
+    The window is shorter than the look-back of `growth` by as much as one proxy may be scraped earlier than another, and of two intervals
+    at least: in less there may be no sample at all, and a canary's first errors would be taken for old ones.
     """
     window = _LOOKBACK_MS - settle - interval
-    if window <= 0:
+    if window < 2 * interval:
         return None
     return f"count by(reporter)(last_over_time({_series(REQUESTS, _served(question))}[{window}ms] offset {length + settle}ms))"
 

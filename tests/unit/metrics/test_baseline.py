@@ -126,3 +126,24 @@ async def test_a_hanging_history_takes_no_longer_than_the_time_out_in_all() -> N
         await client.close()
     assert isinstance(result, PollFailure)
     assert result.problem.reason == "PrometheusTimeout"
+
+
+@pytest.mark.parametrize(
+    ("before", "weight_since", "since"),
+    [
+        (Baseline(seconds=600.0), 1000.0, 415.0),
+        (Baseline(seconds=15.0), 1000.0, 1000.0),
+        (Baseline(), 1000.0, None),
+        (Baseline(seconds=600.0), None, None),
+        (None, 1000.0, None),
+    ],
+)
+def test_stable_is_known_since_it_was_first_seen_in_the_hour_before(
+    before: Baseline | None, weight_since: float | None, since: float | None
+) -> None:
+    """Where it was not seen at all, what its first requests bring is new, as are those of the canary beside it."""
+    assert baseline.known_since(before, weight_since) == since
+
+
+def test_a_stable_without_requests_in_the_hour_before_is_not_known() -> None:
+    assert baseline.known_since(read(()), 1000.0) is None
