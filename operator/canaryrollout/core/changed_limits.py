@@ -1,8 +1,9 @@
 """Limits that people edit in mid-rollout: what has been counted and bet so far, in the light of what counts from now on.
 
 A test's evidence speaks against the limit that it was bet against, and against every stricter one. Where the limit is loosened it says
-nothing any more, so the test begins anew with at most what has been staked on it: a canary that keeps the limits as they are now is still
-rolled back with at most the promised chance, however often they are loosened, for what is only ever lessened stays a supermartingale.
+nothing any more, so the test begins anew with at most what has been staked on it. The evidence is at most the whole stake then, so from the
+last edit on a canary that keeps the limits as they are is rolled back with at most the promised chance; one that has kept all of them all
+the time over the whole rollout, for what is only ever lessened stays a supermartingale.
 """
 
 import zlib
@@ -23,14 +24,13 @@ def _lessened(state: EvidenceState, limits: Limits) -> EvidenceState:
     if (state.max_error_rate, state.max_increase, state.latency) == (limits.max_error_rate, increase, limits.latency):
         return state
     tests = _no_longer_against(state, limits, increase)
-    return state.model_copy(
-        update={
-            "max_error_rate": limits.max_error_rate,
-            "max_increase": increase,
-            "source": stakes.begun_anew(state.source, tests, 1.0 - state.cash),
-            "destination": stakes.begun_anew(state.destination, tests, 1.0 - state.cash),
-        }
-    )
+    lessened = stakes.begun_anew(state, tests)
+    update: dict[str, object] = {"max_error_rate": limits.max_error_rate, "max_increase": increase}
+    if "errors" in tests:
+        # What was trouble by the stricter limit would thin out, in a rollback's explanation, what breaks the looser one.
+        calm = {"errors_trouble": Trouble()}
+        update |= {"source": lessened.source.model_copy(update=calm), "destination": lessened.destination.model_copy(update=calm)}
+    return lessened.model_copy(update=update)
 
 
 def _no_longer_against(state: EvidenceState, limits: Limits, increase: float) -> frozenset[str]:

@@ -6,6 +6,7 @@ from canaryrollout.api.evidence import Baseline
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import CanaryRolloutStatus, Notice, Phase
 from canaryrollout.core import forecast, known_routes
+from canaryrollout.core.changed_limits import under
 from canaryrollout.core.evidence import EvidenceState, begin_step, observe
 from canaryrollout.core.hosts import ServiceHost
 from canaryrollout.core.limits import Limits, limits_of
@@ -22,7 +23,7 @@ def limits(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snaps
 
 
 def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapshot, settle: float) -> CanaryRolloutStatus:
-    """The status with this pass's poll counted; unchanged where there is none or nothing is on trial.
+    """The status with this pass's poll counted. Without a poll only what was edited since the last one is applied: limits count at once.
 
     A step counts towards passing from one scrape interval of Prometheus time (`settle` seconds where it could not be measured)
     after the first poll that followed its proof: what is scraped earlier may have happened under the old weights.
@@ -30,8 +31,12 @@ def count(spec: CanaryRolloutSpec, status: CanaryRolloutStatus, snapshot: Snapsh
     counting where the last one stopped, not from before the pause, of which Prometheus may know no more.
     """
     rollout, poll = status.rollout, snapshot.poll
-    if rollout is None or status.phase not in COUNTED or not isinstance(poll, Poll):
+    if rollout is None or status.phase not in COUNTED:
         return status
+    if not isinstance(poll, Poll):
+        known = rollout.evidence and under(rollout.evidence, limits(spec, status, snapshot))
+        same = known is rollout.evidence
+        return status if same else status.model_copy(update={"rollout": rollout.model_copy(update={"evidence": known})})
     baseline = rollout.baseline or poll.baseline
     if baseline is not None and baseline.scrape_interval is None:
         baseline = baseline.model_copy(update={"scrape_interval": settle})

@@ -79,8 +79,7 @@ def turn(state: EvidenceState, part: float, learned: Learned = _NO_SLICE, *, cur
     """
     placed = state.cash * part
     cash = _rounded_down(state.cash - placed) if placed > 0.0 else state.cash
-    # Custom ratios share the stake with the others, from when they are there.
-    stake = placed / (1.0 + CUSTOM * sum(metric.ratio for metric in state.custom))
+    stake = _without_custom(placed, state)
     faint = max(NO_STAKE, math.log(cash * SLICE / ABSOLUTE_BETS) - _FAINT) if cash > 0.0 else NO_STAKE
     return state.model_copy(
         update={
@@ -93,16 +92,28 @@ def turn(state: EvidenceState, part: float, learned: Learned = _NO_SLICE, *, cur
     )
 
 
-def begun_anew(view: ReporterEvidence, tests: Collection[str], placed: float) -> ReporterEvidence:
-    """The view with each running product of these tests at most at its part of what has been `placed`, as if nothing had been learned."""
+def begun_anew(state: EvidenceState, tests: Collection[str]) -> EvidenceState:
+    """Each running product of these tests at most at its part of what has been placed, as if nothing had been learned."""
+    placed = _without_custom(1.0 - state.cash, state)
     if not tests or placed <= 0.0:
-        return view
+        return state
+    return state.model_copy(
+        update={"source": _at_most_placed(state.source, tests, placed), "destination": _at_most_placed(state.destination, tests, placed)}
+    )
+
+
+def _at_most_placed(view: ReporterEvidence, tests: Collection[str], placed: float) -> ReporterEvidence:
     return view.model_copy(update={test: _at_most(getattr(view, test), placed) for test in tests})
 
 
 def _at_most(logs: Sequence[float], placed: float) -> tuple[float, ...]:
     most = max(NO_STAKE, floor(math.log(placed / len(logs)) * _STEPS_OF_A_NAT) / _STEPS_OF_A_NAT)
     return tuple(min(log, most) for log in logs)
+
+
+def _without_custom(placed: float, state: EvidenceState) -> float:
+    """What of a stake goes to the reporters' tests: custom ratios share it with them, from when they are there."""
+    return placed / (1.0 + CUSTOM * sum(metric.ratio for metric in state.custom))
 
 
 def slice_part(seconds: float) -> float:

@@ -7,7 +7,7 @@ import pytest
 from canaryrollout.api.evidence import EvidenceState
 from canaryrollout.core.evidence import observe
 from canaryrollout.core.limits import Limits
-from canaryrollout.core.snapshot import Counts, Poll
+from canaryrollout.core.snapshot import Counts, CustomMetricQuery, Poll
 from canaryrollout.core.verdict import Fail, evidence_against, verdict
 from counting import LIMITS, counts, fed, started
 from hypothesis import given, settings
@@ -72,6 +72,29 @@ def test_a_limit_that_an_older_operator_did_not_write_down_has_not_changed() -> 
     after = observe(old, Poll(state.cursor or 0.0), LOOSER["max_error_rate"], counts_for_pass_from=0.0)
     assert after.source.errors == state.source.errors
     assert after.max_error_rate == 0.05
+
+
+@pytest.mark.parametrize("ratios", [0, 1, 8])
+def test_after_an_edit_no_more_than_the_whole_stake_is_left_to_luck(ratios: int) -> None:
+    """Custom ratios have got their part of it, too."""
+    custom = tuple(CustomMetricQuery(name=f"orders-{number}", bad="b", total="t", max_rate=0.01) for number in range(ratios))
+    limits = replace(LIMITS, custom=custom)
+    state = nearly_failed((counts(100, 10, 10), counts(1900)), limits)
+    looser = replace(limits, max_error_rate=0.2, latency=2.0, max_increase=math.inf)
+    bounded = observe(state, Poll(state.cursor or 0.0), looser, counts_for_pass_from=0.0)
+    assert evidence_against(bounded, replace(looser, max_increase=1e6, relative_floor=0.0)) <= 1.0
+
+
+def test_a_failure_after_an_edit_is_told_by_what_was_counted_since() -> None:
+    """What was trouble under the stricter limit would thin out what breaks the looser one."""
+    stricter, looser = replace(LIMITS, max_increase=math.inf), replace(LIMITS, max_error_rate=0.05, max_increase=math.inf)
+    state = fed(started(stricter), *[(counts(1000, 30), counts(1000))] * 20, limits=stricter)
+    found = None
+    while not isinstance(found, Fail):
+        state = fed(state, (counts(100, 12), counts(1900)), limits=looser)
+        found = verdict(state, looser, ())
+    assert found.numbers is not None
+    assert found.numbers.rate == pytest.approx(0.12)
 
 
 LIMIT = st.builds(
