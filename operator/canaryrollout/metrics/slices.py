@@ -81,23 +81,21 @@ def newborn(samples: Iterable[Sample]) -> frozenset[tuple[int, Reporter]]:
 
 
 def read_slices(
-    question: Question, length: int, requests: Iterable[Sample], durations: Iterable[Sample], history: History | None = None
+    question: Question, length: int, requests: Sequence[Sample], durations: Sequence[Sample], history: History | None = None
 ) -> tuple[tuple[Slice, ...], tuple[Problem, ...]]:
     """The slices of `length` milliseconds that the samples' times end, one per reporter that has any. Raises PrometheusError.
 
-    Series that are born where `history` says that nothing was known before are left out. Where it says nothing, a slice is left out in
-    which most of stable is new.
+    Series that are born where `history` says that nothing was known before are left out. Where it says nothing, and most of stable is new,
+    all is left out but how the canary's known series grew: that is sure, and must not be hidden by new pods of stable.
     """
     known = history or {}
-    pieces: dict[tuple[int, Reporter], _Piece] = defaultdict(_Piece)
-    for read, samples in ((_count_request, requests), (_count_duration, durations)):
-        for sample in samples:
-            at = sample.time, _reporter(sample)
-            if _BORN in sample.labels and not known.get(at, True):
-                pieces[at].forgotten += sample.value
-            else:
-                read(question, sample, pieces[at])
+    pieces = _pieces(question, requests, durations, known)
     lost = {at for at, piece in pieces.items() if at not in known and piece.seems_lost}
+    problems = _history_problems(bool(lost) or any(piece.forgotten > 0.0 for piece in pieces.values()))
+    problems += _latency_problems(question, pieces.values())
+    if lost:
+        grown = _pieces(question, requests, durations, dict.fromkeys(lost, False))
+        pieces |= {at: _Piece(canary=grown[at].canary) for at in lost}
     around = enclosing(question.latency_threshold, question.edges)
     kept = tuple(
         Slice(
@@ -109,10 +107,24 @@ def read_slices(
             unattributed_errors=piece.unattributed,
         )
         for (end, reporter), piece in sorted(pieces.items(), key=lambda item: item[0])
-        if (end, reporter) not in lost
+        if (end, reporter) not in lost or piece.canary.total > 0.0
     )
-    problems = _history_problems(bool(lost) or any(piece.forgotten > 0.0 for piece in pieces.values()))
-    return kept, (*problems, *_latency_problems(question, pieces.values()))
+    return kept, tuple(problems)
+
+
+def _pieces(
+    question: Question, requests: Iterable[Sample], durations: Iterable[Sample], known: History
+) -> dict[tuple[int, Reporter], _Piece]:
+    """What was counted, without the series that were born where nothing was known before."""
+    pieces: dict[tuple[int, Reporter], _Piece] = defaultdict(_Piece)
+    for read, samples in ((_count_request, requests), (_count_duration, durations)):
+        for sample in samples:
+            at = sample.time, _reporter(sample)
+            if _BORN in sample.labels and not known.get(at, True):
+                pieces[at].forgotten += sample.value
+            else:
+                read(question, sample, pieces[at])
+    return pieces
 
 
 def read_freshness(question: Question, time: int, samples: Sequence[Sample], oldest: float) -> tuple[Problem, ...]:

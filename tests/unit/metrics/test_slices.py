@@ -112,6 +112,25 @@ def test_a_slice_in_which_stable_is_all_new_is_left_out() -> None:
     assert "HistoryLost" in reasons(problems)
 
 
+def test_where_stable_is_all_new_the_canary_is_still_judged_by_how_its_known_series_grew() -> None:
+    """New pods of a young stable must not hide a canary that fails meanwhile; but it is not compared with what is left of stable."""
+    samples = [
+        outcome(500, "reviews-v1", born="true"),
+        outcome(3, "reviews-v1"),
+        outcome(80, born="true"),
+        outcome(7, code="500"),
+        outcome(20),
+        outcome(9, code="500", reporter="source"),
+    ]
+    durations = [bucket(80, "+Inf", born="true"), bucket(27, "+Inf"), bucket(25, "500"), bucket(3, "+Inf", "reviews-v1")]
+    slices, problems = read_slices(QUESTION, 5000, samples, durations)
+    by = {piece.reporter: piece for piece in slices}
+    assert by[Reporter.DESTINATION].canary == Counts(27, 7, 2, 27, 2)
+    assert by[Reporter.DESTINATION].stable == Counts()
+    assert by[Reporter.SOURCE].canary.errors == 9
+    assert "HistoryLost" in reasons(problems)
+
+
 def test_of_what_is_new_without_a_past_only_the_growth_of_the_rest_counts() -> None:
     samples = [
         outcome(500, "reviews-v1"),
