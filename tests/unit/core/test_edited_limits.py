@@ -4,9 +4,9 @@ import pytest
 from canaryrollout.api.evidence import EvidenceState
 from canaryrollout.api.spec import CanaryRolloutSpec
 from canaryrollout.api.status import Phase
-from canaryrollout.core.context import TAKEOVER
 from canaryrollout.core.evidence import evidence_against
 from canaryrollout.core.limits import limits_of
+from canaryrollout.core.requested import TAKEOVER
 from world import World, adopted
 
 
