@@ -25,11 +25,9 @@ __all__ = ["EvidenceState", "begin_anew", "begin_step", "observe", "resume_step"
 
 def begin_step(state: EvidenceState) -> EvidenceState:
     """A step begins: a fresh stake against the canary, and evidence for it that has to grow anew."""
-    first = state.weight_since is None
-    placed = stakes.turn(state, stakes.FIRST_STEP if first else stakes.LATER_STEP)
+    placed = _staked(state)
     return placed.model_copy(
         update={
-            "weight_since": state.cursor if first else state.weight_since,
             "source": _new_step(placed.source),
             "destination": _new_step(placed.destination),
             "custom": tuple(_new_custom_step(metric) for metric in placed.custom),
@@ -43,14 +41,17 @@ def resume_step(state: EvidenceState) -> EvidenceState:
     Were the evidence for it begun anew, each break would be another try.
     """
     heard = {"step": 0.0, "step_stable": 0.0}
-    placed = stakes.turn(state, stakes.FIRST_STEP if state.weight_since is None else stakes.LATER_STEP)
+    placed = _staked(state)
     return placed.model_copy(
-        update={
-            "weight_since": state.cursor if state.weight_since is None else state.weight_since,
-            "source": placed.source.model_copy(update=heard),
-            "destination": placed.destination.model_copy(update=heard),
-        }
+        update={"source": placed.source.model_copy(update=heard), "destination": placed.destination.model_copy(update=heard)}
     )
+
+
+def _staked(state: EvidenceState) -> EvidenceState:
+    """A fresh stake, the first and largest with the canary's first weight."""
+    if state.weight_since is not None:
+        return stakes.turn(state, stakes.LATER_STEP)
+    return stakes.turn(state, stakes.FIRST_STEP).model_copy(update={"weight_since": state.cursor})
 
 
 def begin_anew(state: EvidenceState, warmup: float) -> EvidenceState:
