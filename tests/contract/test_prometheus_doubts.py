@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
@@ -115,62 +115,67 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
         yield server
 
 
-async def test_a_restart_of_prometheus_neither_loses_nor_repeats_requests(own: PrometheusServer) -> None:
+@pytest.fixture
+async def lonely(own: PrometheusServer) -> AsyncIterator[Bookinfo]:
+    """reviews on that server."""
     client = PrometheusClient(PrometheusEndpoint(url=own.url, timeout=5))
-    reviews = bookinfo(own, client)
-    stable, canary = reviews.pod("v1-a"), reviews.pod("v2-a")
-    reviews.answered(stable, "v1", 1000)
-    reviews.answered(canary, "v2", 100)
-    own.add(stable, canary)
-    await reviews.scraped(1100)
-    await reviews.poll()
-    own.stop(signal.SIGKILL)
-    assert isinstance(await reviews.poll(), PollFailure)
-    reviews.answered(stable, "v1", 1200)
-    reviews.answered(canary, "v2", 140)
-    own.start()
-    await reviews.scraped(1340)
-    await reviews.poll()
-    await reviews.poll()
-    assert (reviews.stable().total, reviews.canary().total) == (200, 40)
+    yield bookinfo(own, client)
     await client.close()
 
 
-async def test_a_prometheus_that_lost_its_data_is_noticed_and_nothing_counts_twice(own: PrometheusServer) -> None:
-    client = PrometheusClient(PrometheusEndpoint(url=own.url, timeout=5))
-    reviews = bookinfo(own, client)
-    stable, canary = reviews.pod("v1-a"), reviews.pod("v2-a")
-    reviews.answered(stable, "v1", 1000)
-    reviews.answered(canary, "v2", 100, 500)
-    own.add(stable, canary)
-    await reviews.scraped(1100)
-    await reviews.poll()
-    own.stop()
-    own.start("empty")
-    await reviews.scraped(1100)
-    await reviews.poll()
-    assert reviews.canary() == Counts()
-    assert "HistoryLost" in reviews.problems()
-    reviews.answered(canary, "v2", 103, 500)
-    await reviews.scraped(1103)
-    await reviews.poll()
-    assert reviews.canary().errors == 3
-    await client.close()
-
-
-async def test_after_a_loss_of_data_nothing_counts_twice_whenever_each_proxy_is_scraped(own: PrometheusServer) -> None:
-    """The canary may be scraped for the first time when stable has been for a while, or before it: neither is new."""
-    client = PrometheusClient(PrometheusEndpoint(url=own.url, timeout=5))
-    reviews = bookinfo(own, client)
-    stable, canary, early = reviews.pod("v1-a"), reviews.pod("v2-a"), reviews.pod("v2-b")
-    reviews.answered(stable, "v1", 1000)
-    reviews.answered(canary, "v2", 100, 500)
-    reviews.answered(early, "v2", 40, 500)
-    own.add(stable, canary, early)
-    await reviews.scraped(1140)
-    await reviews.poll()
+def known_for_long(reviews: Bookinfo) -> None:
+    """The baseline has seen stable for ten minutes, whatever this Prometheus remembers."""
     assert reviews.cursor is not None
     reviews.question = replace(reviews.question, known_since=reviews.cursor - 600.0)
+
+
+async def test_a_restart_of_prometheus_neither_loses_nor_repeats_requests(own: PrometheusServer, lonely: Bookinfo) -> None:
+    stable, canary = lonely.pod("v1-a"), lonely.pod("v2-a")
+    lonely.answered(stable, "v1", 1000)
+    lonely.answered(canary, "v2", 100)
+    own.add(stable, canary)
+    await lonely.scraped(1100)
+    await lonely.poll()
+    own.stop(signal.SIGKILL)
+    assert isinstance(await lonely.poll(), PollFailure)
+    lonely.answered(stable, "v1", 1200)
+    lonely.answered(canary, "v2", 140)
+    own.start()
+    await lonely.scraped(1340)
+    await lonely.poll()
+    await lonely.poll()
+    assert (lonely.stable().total, lonely.canary().total) == (200, 40)
+
+
+async def test_a_prometheus_that_lost_its_data_is_noticed_and_nothing_counts_twice(own: PrometheusServer, lonely: Bookinfo) -> None:
+    stable, canary = lonely.pod("v1-a"), lonely.pod("v2-a")
+    lonely.answered(stable, "v1", 1000)
+    lonely.answered(canary, "v2", 100, 500)
+    own.add(stable, canary)
+    await lonely.scraped(1100)
+    await lonely.poll()
+    own.stop()
+    own.start("empty")
+    await lonely.scraped(1100)
+    await lonely.poll()
+    assert lonely.canary() == Counts()
+    assert "HistoryLost" in lonely.problems()
+    lonely.answered(canary, "v2", 103, 500)
+    await lonely.scraped(1103)
+    await lonely.poll()
+    assert lonely.canary().errors == 3
+
+
+async def test_after_a_loss_of_data_nothing_counts_twice_whenever_each_proxy_is_scraped(own: PrometheusServer, lonely: Bookinfo) -> None:
+    """The canary may be scraped for the first time when stable has been for a while, or before it: neither is new."""
+    stable, canary, early = lonely.pod("v1-a"), lonely.pod("v2-a"), lonely.pod("v2-b")
+    lonely.answered(stable, "v1", 1000)
+    lonely.answered(canary, "v2", 100, 500)
+    lonely.answered(early, "v2", 40, 500)
+    own.add(stable, canary, early)
+    await lonely.scraped(1140)
+    await lonely.poll()
+    known_for_long(lonely)
     own.stop()
     own.remove(stable)
     own.remove(canary)
@@ -178,32 +183,27 @@ async def test_after_a_loss_of_data_nothing_counts_twice_whenever_each_proxy_is_
     for pod, seen in ((None, 40), (stable, 1040), (canary, 1140)):
         if pod is not None:
             own.add(pod)
-        await reviews.scraped(seen)
-        await reviews.poll()
-        assert "HistoryLost" in reviews.problems()
-    reviews.answered(canary, "v2", 103, 500)
-    await reviews.scraped(1143)
-    await reviews.poll()
-    assert (reviews.canary().errors, reviews.stable().total) == (3, 0)
-    await client.close()
+        await lonely.scraped(seen)
+        await lonely.poll()
+        assert "HistoryLost" in lonely.problems()
+    lonely.answered(canary, "v2", 103, 500)
+    await lonely.scraped(1143)
+    await lonely.poll()
+    assert (lonely.canary().errors, lonely.stable().total) == (3, 0)
 
 
-async def test_what_is_new_long_after_a_loss_of_data_counts_from_its_first_request(own: PrometheusServer) -> None:
-    client = PrometheusClient(PrometheusEndpoint(url=own.url, timeout=5))
-    reviews = bookinfo(own, client)
-    stable, canary = reviews.pod("v1-a"), reviews.pod("v2-a")
-    reviews.answered(stable, "v1", 1000)
+async def test_what_is_new_long_after_a_loss_of_data_counts_from_its_first_request(own: PrometheusServer, lonely: Bookinfo) -> None:
+    stable, canary = lonely.pod("v1-a"), lonely.pod("v2-a")
+    lonely.answered(stable, "v1", 1000)
     own.add(stable)
-    await reviews.scraped(1000)
-    await reviews.poll()
-    assert reviews.cursor is not None
-    reviews.question = replace(reviews.question, known_since=reviews.cursor - 600.0)
+    await lonely.scraped(1000)
+    await lonely.poll()
+    known_for_long(lonely)
     await asyncio.sleep(SAMPLING.oldest(None) + SAMPLING.slice_length)
-    reviews.answered(canary, "v2", 7, 500)
-    reviews.answered(stable, "v1", 60, 404)  # more than half of what stable shows in that slice, and as new as the canary
+    lonely.answered(canary, "v2", 7, 500)
+    lonely.answered(stable, "v1", 60, 404)  # more than half of what stable shows in that slice, and as new as the canary
     own.add(canary)
-    await reviews.scraped(1067)
-    await reviews.poll()
-    assert "HistoryLost" not in reviews.problems()
-    assert (reviews.canary().errors, reviews.stable().total) == (7, 60)
-    await client.close()
+    await lonely.scraped(1067)
+    await lonely.poll()
+    assert "HistoryLost" not in lonely.problems()
+    assert (lonely.canary().errors, lonely.stable().total) == (7, 60)
